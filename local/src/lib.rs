@@ -1,1 +1,3 @@
-//! Local.
+//! The whole cloud on one machine: API Gateway, Lambda, SQS, and stand-ins for Supabase, OpenAI and Ably.
+
+pub mod script;
