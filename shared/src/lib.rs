@@ -1,1 +1,3 @@
-//! Shared.
+//! What two or more of Darkroom's functions use.
+
+pub mod domain;
