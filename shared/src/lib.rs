@@ -1,3 +1,5 @@
 //! What two or more of Darkroom's functions use.
 
 pub mod domain;
+pub mod postgres;
+pub mod tls;
