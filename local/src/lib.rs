@@ -1,3 +1,4 @@
 //! The whole cloud on one machine: API Gateway, Lambda, SQS, and stand-ins for Supabase, OpenAI and Ably.
 
 pub mod script;
+pub mod sqs;
