@@ -4,5 +4,7 @@ pub mod cost;
 pub mod failure;
 pub mod image;
 pub mod model;
+pub mod prompt;
 pub mod size;
 pub mod sniff;
+pub mod style;
