@@ -1,10 +1,17 @@
 //! What Darkroom is about, as plain data and decisions: no I/O, no clock, no environment.
 
+pub mod attempt;
+pub mod caller;
 pub mod cost;
+pub mod event;
 pub mod failure;
+pub mod id;
 pub mod image;
+pub mod job;
 pub mod model;
 pub mod prompt;
+pub mod run;
 pub mod size;
 pub mod sniff;
+pub mod step;
 pub mod style;

@@ -2,4 +2,6 @@
 
 pub mod domain;
 pub mod postgres;
+pub mod recording;
+pub mod telemetry;
 pub mod tls;

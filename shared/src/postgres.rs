@@ -3,6 +3,8 @@
 mod connect;
 pub mod database;
 pub mod error;
+pub mod row;
+pub mod runs;
 pub mod tls;
 pub mod url;
 

@@ -1,12 +1,14 @@
 //! One call of the vendor, as the run's record keeps it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
     cost::{CostUsd, Usage},
-    failure::{Billed, Failure},
+    failure::{Billed, Failure, FailureClass},
 };
 
 /// Whether an attempt has ended, and how.
@@ -113,20 +115,21 @@ impl Attempt {
             request_id: failure.request_id.clone(),
             error_code: Some(failure.code.clone()),
             error_message: Some(failure.message.clone()),
-            retryable: Some(failure.class.is_retryable()),
+            retryable: Some(failure.retryable),
             billed: failure.billed,
+            usage: failure.usage,
             meta: Some(meta),
             ..self
         }
     }
 
-    /// The wait the vendor asked for after this attempt, in milliseconds.
-    pub fn retry_after_ms(&self) -> Option<u64> {
-        self.meta.as_ref()?.get("retryAfterMs")?.as_u64()
+    /// The wait the vendor asked for after this attempt.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.meta.as_ref()?.get("retryAfterMs")?.as_u64().map(Duration::from_millis)
     }
 
     /// The class of the failure, as [`Attempt::failed`] wrote it.
-    pub fn failure_class(&self) -> Option<&str> {
-        self.meta.as_ref()?.get("class")?.as_str()
+    pub fn failure_class(&self) -> Option<FailureClass> {
+        FailureClass::parse(self.meta.as_ref()?.get("class")?.as_str()?)
     }
 }

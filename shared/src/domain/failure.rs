@@ -126,6 +126,50 @@ pub enum FailureClass {
     BadAnswer,
 }
 
+impl FailureClass {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::NotAccepted,
+        Self::Refused,
+        Self::Quota,
+        Self::Config,
+        Self::Unknown,
+        Self::BadAnswer,
+    ];
+
+    /// The word used in rows.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAccepted => "not_accepted",
+            Self::Refused => "refused",
+            Self::Quota => "quota",
+            Self::Config => "config",
+            Self::Unknown => "unknown",
+            Self::BadAnswer => "bad_answer",
+        }
+    }
+
+    /// Reads the word of a row.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == word)
+    }
+
+    /// What may be done after a failure of this class. `retryable` and `retry_after` are the failure's own; `retry_unknown` is the
+    /// caller's word that it would rather pay twice than have no image.
+    #[must_use]
+    pub const fn next(self, retryable: bool, retry_after: Option<Duration>, retry_unknown: bool) -> Next {
+        match self {
+            Self::Refused => Next::End,
+            Self::Unknown | Self::BadAnswer if !retry_unknown => Next::End,
+            Self::Unknown | Self::BadAnswer => Next::Repeat { wait: None },
+            _ if retryable => Next::Repeat { wait: retry_after },
+            Self::NotAccepted | Self::Quota | Self::Config => Next::NextModel,
+        }
+    }
+}
+
 /// Whether the vendor charges for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -184,17 +228,7 @@ impl Failure {
     /// image.
     #[must_use]
     pub fn next(&self, retry_unknown: bool) -> Next {
-        match self.class {
-            FailureClass::Refused => Next::End,
-            FailureClass::Unknown | FailureClass::BadAnswer if !retry_unknown => Next::End,
-            FailureClass::Unknown | FailureClass::BadAnswer => Next::Repeat { wait: None },
-            _ if self.retryable => Next::Repeat {
-                wait: self.retry_after,
-            },
-            FailureClass::NotAccepted | FailureClass::Quota | FailureClass::Config => {
-                Next::NextModel
-            }
-        }
+        self.class.next(self.retryable, self.retry_after, retry_unknown)
     }
 
     /// Whether the request itself is at fault, so that no other model need be asked.

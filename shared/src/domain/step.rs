@@ -7,9 +7,11 @@ use jiff::Timestamp;
 
 use super::{
     attempt::{ANSWER_LOST, Attempt, AttemptStatus},
-    failure::{Billed, FailureClass},
+    failure::{Billed, FailureClass, Next},
     run::Run,
 };
+
+const LOST_WITH_WORKER: &str = "The worker stopped before the image was safe; the call may have been charged and was not repeated.";
 
 /// When attempts are made and with which models.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,48 +60,65 @@ pub enum Step {
 /// Decides the next step of a running run. `image_missing` says that storage was looked at and the run's image is not there.
 pub fn next_step(run: &Run, schedule: &RetrySchedule, image_missing: bool, now: Timestamp) -> Step {
     let Some(last) = run.attempts.last() else {
-        return first_or_end(run, schedule, now);
+        let first = attempt(run, schedule, None, Next::Repeat { wait: None }, now);
+        let nothing_to_try = || failed("no_attempt", "The retry schedule allows no attempt.", FailureClass::Config);
+        return match stop_before_attempt(run, schedule, now) {
+            Some(ending) => Step::End(ending),
+            None => first.unwrap_or_else(|| Step::End(nothing_to_try())),
+        };
     };
-    match last.status {
-        AttemptStatus::Started | AttemptStatus::Succeeded if !image_missing => Step::LookForImage,
-        // The answer came, and was lost before the image was safe: it is paid for.
-        AttemptStatus::Started | AttemptStatus::Succeeded => after_failure(run, schedule, last, FailureClass::Unknown, now),
-        AttemptStatus::Failed => {
-            let class = last.failure_class().and_then(FailureClass::parse).unwrap_or(FailureClass::Unknown);
-            after_failure(run, schedule, last, class, now)
+    if last.status != AttemptStatus::Failed && !image_missing {
+        return Step::LookForImage;
+    }
+    // An attempt without a recorded failure whose image is missing: the answer was lost with the worker.
+    let class = match last.status {
+        AttemptStatus::Failed => last.failure_class().unwrap_or(FailureClass::Unknown),
+        AttemptStatus::Started | AttemptStatus::Succeeded => FailureClass::Unknown,
+    };
+    let next = class.next(last.retryable == Some(true), last.retry_after(), run.retry_unknown);
+    if next == Next::End {
+        return Step::End(ending_of(last, class));
+    }
+    if let Some(ending) = stop_before_attempt(run, schedule, now) {
+        return Step::End(ending);
+    }
+    attempt(run, schedule, Some(last), next, now).unwrap_or_else(|| Step::End(ending_of(last, class)))
+}
+
+fn ending_of(last: &Attempt, class: FailureClass) -> Ending {
+    failed(last.error_code.as_deref().unwrap_or(ANSWER_LOST), last.error_message.as_deref().unwrap_or(LOST_WITH_WORKER), class)
+}
+
+/// The attempt that the schedule has next, if it has one.
+fn attempt(run: &Run, schedule: &RetrySchedule, last: Option<&Attempt>, next: Next, now: Timestamp) -> Option<Step> {
+    let delays = run.options.retry_delays_ms.as_ref().unwrap_or(&schedule.delays_ms);
+    let models = if run.options.model_named { std::slice::from_ref(&run.model) } else { schedule.models.as_slice() };
+    let first_of = |model: &String| Some((model.clone(), *delays.first()?));
+    let (model, delay_ms) = match (last, next) {
+        (_, Next::End) => return None,
+        (None, _) => first_of(models.first()?)?,
+        (Some(last), next) => {
+            let made = run.attempts.iter().rev().take_while(|attempt| attempt.model == last.model).count();
+            match (next, delays.get(made)) {
+                (Next::Repeat { wait }, Some(scheduled)) => {
+                    (last.model.clone(), wait.map_or(*scheduled, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+                }
+                _ => {
+                    // A model that the setting no longer names counts as the first.
+                    let at = models.iter().position(|model| *model == last.model).unwrap_or(0);
+                    first_of(models.get(at + 1)?)?
+                }
+            }
         }
-    }
-}
-
-fn first_or_end(run: &Run, schedule: &RetrySchedule, now: Timestamp) -> Step {
-    if let Some(ending) = stop_before_attempt(run, schedule, now) {
-        return Step::End(ending);
-    }
-    attempt_number(run, schedule, 1, None, now).map_or_else(
-        || Step::End(failed("no_attempt", "The retry schedule allows no attempt.", FailureClass::NotAccepted)),
-        |step| step,
-    )
-}
-
-fn after_failure(run: &Run, schedule: &RetrySchedule, last: &Attempt, class: FailureClass, now: Timestamp) -> Step {
-    let repeat = class.is_retryable() || (run.retry_unknown && class.may_repeat_on_request());
-    let ending = || {
-        failed(
-            last.error_code.as_deref().unwrap_or(ANSWER_LOST),
-            last.error_message.as_deref().unwrap_or(
-                "The answer of the image service was lost after the request was sent; it may have been charged and was not repeated.",
-            ),
-            class,
-        )
     };
-    if !repeat {
-        return Step::End(ending());
-    }
-    if let Some(ending) = stop_before_attempt(run, schedule, now) {
-        return Step::End(ending);
-    }
-    let models_left = attempt_number(run, schedule, last.attempt + 1, Some(last), now);
-    models_left.unwrap_or_else(|| Step::End(ending()))
+    let since = last.and_then(|last| last.completed_at).unwrap_or(now);
+    let passed = u64::try_from(now.duration_since(since).as_millis()).unwrap_or(0);
+    Some(Step::Attempt {
+        number: last.map_or(1, |last| last.attempt + 1),
+        model,
+        delay_ms,
+        wait: Duration::from_millis(delay_ms.saturating_sub(passed)),
+    })
 }
 
 /// Reasons of the run itself, not of the vendor, for making no further attempt.
@@ -122,26 +141,6 @@ fn stop_before_attempt(run: &Run, schedule: &RetrySchedule, now: Timestamp) -> O
     None
 }
 
-fn attempt_number(run: &Run, schedule: &RetrySchedule, number: u32, last: Option<&Attempt>, now: Timestamp) -> Option<Step> {
-    let delays = run.options.retry_delays_ms.as_ref().unwrap_or(&schedule.delays_ms);
-    let index = usize::try_from(number).ok()?.checked_sub(1)?;
-    let round = index.checked_div(delays.len())?;
-    let model = if run.options.model_named {
-        (round == 0).then_some(&run.model)?
-    } else {
-        schedule.models.get(round)?
-    };
-    let delay_ms = last.and_then(Attempt::retry_after_ms).or_else(|| delays.get(index % delays.len()).copied())?;
-    let since = last.and_then(|last| last.completed_at).unwrap_or(now);
-    let passed = u64::try_from(now.duration_since(since).as_millis()).unwrap_or(0);
-    Some(Step::Attempt {
-        number,
-        model: model.clone(),
-        delay_ms,
-        wait: Duration::from_millis(delay_ms.saturating_sub(passed)),
-    })
-}
-
 fn failed(code: &str, message: &str, class: FailureClass) -> Ending {
     Ending { canceled: false, code: code.to_owned(), message: message.to_owned(), class }
 }
@@ -158,7 +157,7 @@ pub fn close_lost_attempt(attempt: Attempt, now: Timestamp) -> Attempt {
         status: AttemptStatus::Failed,
         completed_at: Some(now),
         error_code: Some(ANSWER_LOST.to_owned()),
-        error_message: Some("The worker stopped before the image was safe; the call may have been charged.".to_owned()),
+        error_message: Some(LOST_WITH_WORKER.to_owned()),
         retryable: Some(false),
         billed,
         meta: Some(meta),
