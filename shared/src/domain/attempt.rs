@@ -106,7 +106,10 @@ impl Attempt {
         };
         meta.insert("class".to_owned(), Value::from(failure.class.as_str()));
         if let Some(wait) = failure.retry_after {
-            meta.insert("retryAfterMs".to_owned(), Value::from(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
+            meta.insert(
+                "retryAfterMs".to_owned(),
+                Value::from(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            );
         }
         Self {
             status: AttemptStatus::Failed,
@@ -125,7 +128,11 @@ impl Attempt {
 
     /// The wait the vendor asked for after this attempt.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.meta.as_ref()?.get("retryAfterMs")?.as_u64().map(Duration::from_millis)
+        self.meta
+            .as_ref()?
+            .get("retryAfterMs")?
+            .as_u64()
+            .map(Duration::from_millis)
     }
 
     /// The class of the failure, as [`Attempt::failed`] wrote it.

@@ -106,15 +106,39 @@ mod tests {
     fn history_scope_follows_the_caller_and_the_setting() {
         let user = UserId(Uuid::from_u128(1));
         let table = [
-            (Caller::User(user), AnonymousHistory::None, Some(Scope::Owner(user))),
-            (Caller::User(user), AnonymousHistory::All, Some(Scope::Owner(user))),
-            (Caller::anonymous("192.0.2.1"), AnonymousHistory::Anonymous, Some(Scope::Ownerless)),
-            (Caller::anonymous("192.0.2.1"), AnonymousHistory::All, Some(Scope::Everything)),
+            (
+                Caller::User(user),
+                AnonymousHistory::None,
+                Some(Scope::Owner(user)),
+            ),
+            (
+                Caller::User(user),
+                AnonymousHistory::All,
+                Some(Scope::Owner(user)),
+            ),
+            (
+                Caller::anonymous("192.0.2.1"),
+                AnonymousHistory::Anonymous,
+                Some(Scope::Ownerless),
+            ),
+            (
+                Caller::anonymous("192.0.2.1"),
+                AnonymousHistory::All,
+                Some(Scope::Everything),
+            ),
             (Caller::anonymous("192.0.2.1"), AnonymousHistory::None, None),
-            (Caller::Service, AnonymousHistory::None, Some(Scope::Everything)),
+            (
+                Caller::Service,
+                AnonymousHistory::None,
+                Some(Scope::Everything),
+            ),
         ];
         for (caller, setting, expected) in table {
-            assert_eq!(Scope::of_history(&caller, setting), expected, "{caller:?} {setting:?}");
+            assert_eq!(
+                Scope::of_history(&caller, setting),
+                expected,
+                "{caller:?} {setting:?}"
+            );
         }
     }
 

@@ -126,7 +126,13 @@ mod tests {
     #[test]
     fn channels_are_lower_case() {
         let id = Uuid::parse_str("ABCDEF00-0000-4000-8000-00000000ABCD").unwrap();
-        assert_eq!(channel(Some(UserId(id)), RunId(id)), "ai:image:abcdef00-0000-4000-8000-00000000abcd");
-        assert_eq!(channel(None, RunId(id)), "ai:image:run:abcdef00-0000-4000-8000-00000000abcd");
+        assert_eq!(
+            channel(Some(UserId(id)), RunId(id)),
+            "ai:image:abcdef00-0000-4000-8000-00000000abcd"
+        );
+        assert_eq!(
+            channel(None, RunId(id)),
+            "ai:image:run:abcdef00-0000-4000-8000-00000000abcd"
+        );
     }
 }

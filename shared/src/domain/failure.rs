@@ -156,10 +156,25 @@ impl FailureClass {
         Self::ALL.into_iter().find(|class| class.as_str() == word)
     }
 
+    /// Whether a new run with the same request may have an image, so that the caller may be told to try again. It may then be paid
+    /// for a second time where the first answer was lost.
+    #[must_use]
+    pub const fn may_help_later(self) -> bool {
+        match self {
+            Self::NotAccepted | Self::Unknown | Self::BadAnswer => true,
+            Self::Refused | Self::Quota | Self::Config => false,
+        }
+    }
+
     /// What may be done after a failure of this class. `retryable` and `retry_after` are the failure's own; `retry_unknown` is the
     /// caller's word that it would rather pay twice than have no image.
     #[must_use]
-    pub const fn next(self, retryable: bool, retry_after: Option<Duration>, retry_unknown: bool) -> Next {
+    pub const fn next(
+        self,
+        retryable: bool,
+        retry_after: Option<Duration>,
+        retry_unknown: bool,
+    ) -> Next {
         match self {
             Self::Refused => Next::End,
             Self::Unknown | Self::BadAnswer if !retry_unknown => Next::End,
@@ -228,7 +243,8 @@ impl Failure {
     /// image.
     #[must_use]
     pub fn next(&self, retry_unknown: bool) -> Next {
-        self.class.next(self.retryable, self.retry_after, retry_unknown)
+        self.class
+            .next(self.retryable, self.retry_after, retry_unknown)
     }
 
     /// Whether the request itself is at fault, so that no other model need be asked.

@@ -43,7 +43,11 @@ pub enum JobError {
 impl Job {
     /// A job for a run.
     pub fn new(job_type: JobType, run_id: RunId) -> Self {
-        Self { v: VERSION, job_type, run_id }
+        Self {
+            v: VERSION,
+            job_type,
+            run_id,
+        }
     }
 
     /// Reads a message's body.
@@ -78,8 +82,19 @@ mod tests {
 
     #[test]
     fn what_is_no_job_is_refused() {
-        for body in ["", "{}", "[]", "null", r#"{"v":1}"#, r#"{"v":1,"type":"generate","run_id":"x"}"#, r#"{"v":1,"type":"dance","run_id":"00000000-0000-0000-0000-000000000007"}"#] {
-            assert!(matches!(Job::parse(body), Err(JobError::Malformed(_))), "{body}");
+        for body in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            r#"{"v":1}"#,
+            r#"{"v":1,"type":"generate","run_id":"x"}"#,
+            r#"{"v":1,"type":"dance","run_id":"00000000-0000-0000-0000-000000000007"}"#,
+        ] {
+            assert!(
+                matches!(Job::parse(body), Err(JobError::Malformed(_))),
+                "{body}"
+            );
         }
         let newer = r#"{"v":2,"type":"generate","run_id":"00000000-0000-0000-0000-000000000007"}"#;
         assert!(matches!(Job::parse(newer), Err(JobError::Version(2))));

@@ -30,7 +30,13 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// All of them, in the order of a run's life.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Canceled];
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Canceled,
+    ];
 
     /// The word used in rows and answers.
     pub fn as_str(self) -> &'static str {
@@ -75,7 +81,9 @@ impl Mode {
 
     /// Reads the word of a row.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Generate, Self::Edit].into_iter().find(|mode| mode.as_str() == word)
+        [Self::Generate, Self::Edit]
+            .into_iter()
+            .find(|mode| mode.as_str() == word)
     }
 }
 
@@ -204,6 +212,8 @@ impl Run {
 
     /// Whether any attempt was, or may have been, paid for.
     pub fn may_be_billed(&self) -> bool {
-        self.attempts.iter().any(|attempt| attempt.billed != Billed::No)
+        self.attempts
+            .iter()
+            .any(|attempt| attempt.billed != Billed::No)
     }
 }

@@ -61,7 +61,13 @@ pub enum Step {
 pub fn next_step(run: &Run, schedule: &RetrySchedule, image_missing: bool, now: Timestamp) -> Step {
     let Some(last) = run.attempts.last() else {
         let first = attempt(run, schedule, None, Next::Repeat { wait: None }, now);
-        let nothing_to_try = || failed("no_attempt", "The retry schedule allows no attempt.", FailureClass::Config);
+        let nothing_to_try = || {
+            failed(
+                "no_attempt",
+                "The retry schedule allows no attempt.",
+                FailureClass::Config,
+            )
+        };
         return match stop_before_attempt(run, schedule, now) {
             Some(ending) => Step::End(ending),
             None => first.unwrap_or_else(|| Step::End(nothing_to_try())),
@@ -75,37 +81,71 @@ pub fn next_step(run: &Run, schedule: &RetrySchedule, image_missing: bool, now: 
         AttemptStatus::Failed => last.failure_class().unwrap_or(FailureClass::Unknown),
         AttemptStatus::Started | AttemptStatus::Succeeded => FailureClass::Unknown,
     };
-    let next = class.next(last.retryable == Some(true), last.retry_after(), run.retry_unknown);
+    let next = class.next(
+        last.retryable == Some(true),
+        last.retry_after(),
+        run.retry_unknown,
+    );
     if next == Next::End {
         return Step::End(ending_of(last, class));
     }
     if let Some(ending) = stop_before_attempt(run, schedule, now) {
         return Step::End(ending);
     }
-    attempt(run, schedule, Some(last), next, now).unwrap_or_else(|| Step::End(ending_of(last, class)))
+    attempt(run, schedule, Some(last), next, now)
+        .unwrap_or_else(|| Step::End(ending_of(last, class)))
 }
 
 fn ending_of(last: &Attempt, class: FailureClass) -> Ending {
-    failed(last.error_code.as_deref().unwrap_or(ANSWER_LOST), last.error_message.as_deref().unwrap_or(LOST_WITH_WORKER), class)
+    failed(
+        last.error_code.as_deref().unwrap_or(ANSWER_LOST),
+        last.error_message.as_deref().unwrap_or(LOST_WITH_WORKER),
+        class,
+    )
 }
 
 /// The attempt that the schedule has next, if it has one.
-fn attempt(run: &Run, schedule: &RetrySchedule, last: Option<&Attempt>, next: Next, now: Timestamp) -> Option<Step> {
-    let delays = run.options.retry_delays_ms.as_ref().unwrap_or(&schedule.delays_ms);
-    let models = if run.options.model_named { std::slice::from_ref(&run.model) } else { schedule.models.as_slice() };
+fn attempt(
+    run: &Run,
+    schedule: &RetrySchedule,
+    last: Option<&Attempt>,
+    next: Next,
+    now: Timestamp,
+) -> Option<Step> {
+    let delays = run
+        .options
+        .retry_delays_ms
+        .as_ref()
+        .unwrap_or(&schedule.delays_ms);
+    let models = if run.options.model_named {
+        std::slice::from_ref(&run.model)
+    } else {
+        schedule.models.as_slice()
+    };
     let first_of = |model: &String| Some((model.clone(), *delays.first()?));
     let (model, delay_ms) = match (last, next) {
         (_, Next::End) => return None,
         (None, _) => first_of(models.first()?)?,
         (Some(last), next) => {
-            let made = run.attempts.iter().rev().take_while(|attempt| attempt.model == last.model).count();
+            let made = run
+                .attempts
+                .iter()
+                .rev()
+                .take_while(|attempt| attempt.model == last.model)
+                .count();
             match (next, delays.get(made)) {
-                (Next::Repeat { wait }, Some(scheduled)) => {
-                    (last.model.clone(), wait.map_or(*scheduled, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
-                }
+                (Next::Repeat { wait }, Some(scheduled)) => (
+                    last.model.clone(),
+                    wait.map_or(*scheduled, |wait| {
+                        u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+                    }),
+                ),
                 _ => {
                     // A model that the setting no longer names counts as the first.
-                    let at = models.iter().position(|model| *model == last.model).unwrap_or(0);
+                    let at = models
+                        .iter()
+                        .position(|model| *model == last.model)
+                        .unwrap_or(0);
                     first_of(models.get(at + 1)?)?
                 }
             }
@@ -132,17 +172,30 @@ fn stop_before_attempt(run: &Run, schedule: &RetrySchedule, now: Timestamp) -> O
         });
     }
     if run.deadline_at.is_some_and(|deadline| now >= deadline) {
-        return Some(failed("deadline_exceeded", "The run's deadline (Cancel-After) passed before an image was made.", FailureClass::NotAccepted));
+        return Some(failed(
+            "deadline_exceeded",
+            "The run's deadline (Cancel-After) passed before an image was made.",
+            FailureClass::NotAccepted,
+        ));
     }
     let age = now.duration_since(run.created_at);
     if !age.is_negative() && age.unsigned_abs() > schedule.max_age {
-        return Some(failed("run_expired", "The run passed its maximum age before an image was made.", FailureClass::NotAccepted));
+        return Some(failed(
+            "run_expired",
+            "The run passed its maximum age before an image was made.",
+            FailureClass::NotAccepted,
+        ));
     }
     None
 }
 
 fn failed(code: &str, message: &str, class: FailureClass) -> Ending {
-    Ending { canceled: false, code: code.to_owned(), message: message.to_owned(), class }
+    Ending {
+        canceled: false,
+        code: code.to_owned(),
+        message: message.to_owned(),
+        class,
+    }
 }
 
 /// The attempt that a dead worker left open, closed: what it asked for may have been billed, and its answer is lost.

@@ -22,22 +22,40 @@ pub(crate) struct UnknownWord(pub String);
 
 impl StoredDataError {
     /// An error of a column of `ai_image_runs`.
-    pub fn in_run<E: Into<Box<dyn std::error::Error + Send + Sync>>>(column: &'static str, run: RunId) -> impl FnOnce(E) -> Self {
+    pub fn in_run<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        column: &'static str,
+        run: RunId,
+    ) -> impl FnOnce(E) -> Self {
         Self::at("ai_image_runs", column, run.to_string())
     }
 
     /// An error of a column of `ai_image_run_events`.
-    pub fn in_event<E: Into<Box<dyn std::error::Error + Send + Sync>>>(column: &'static str, run: RunId) -> impl FnOnce(E) -> Self {
+    pub fn in_event<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        column: &'static str,
+        run: RunId,
+    ) -> impl FnOnce(E) -> Self {
         Self::at("ai_image_run_events", column, run.to_string())
     }
 
     /// An error of a column of `generated_images`.
-    pub fn in_image<E: Into<Box<dyn std::error::Error + Send + Sync>>>(column: &'static str, image: ImageId) -> impl FnOnce(E) -> Self {
+    pub fn in_image<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        column: &'static str,
+        image: ImageId,
+    ) -> impl FnOnce(E) -> Self {
         Self::at("generated_images", column, image.to_string())
     }
 
     /// An error of a column of any table.
-    pub fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(table: &'static str, column: &'static str, row: String) -> impl FnOnce(E) -> Self {
-        move |source| Self { table, column, row, source: source.into() }
+    pub fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        table: &'static str,
+        column: &'static str,
+        row: String,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self {
+            table,
+            column,
+            row,
+            source: source.into(),
+        }
     }
 }

@@ -34,13 +34,26 @@ pub enum ReadError {
 ///
 /// # Errors
 /// [`ReadError`].
-pub async fn find_run(database: &Database, scope: Scope, id: RunId) -> Result<Option<Run>, ReadError> {
+pub async fn find_run(
+    database: &Database,
+    scope: Scope,
+    id: RunId,
+) -> Result<Option<Run>, ReadError> {
     let sql = "/* find_run: $1 id, $2 owner, $3 whether every owner's */
         select *, cost_usd::text as cost from ai_image_runs
         where id = $1 and ($3 or owner_user_id is null or owner_user_id = $2)";
     let owner = scope.owner().map(|owner| owner.0);
     let everything = scope == Scope::Everything;
-    let rows = database.read(sql, &[(&id.0, Type::UUID), (&owner, Type::UUID), (&everything, Type::BOOL)]).await?;
+    let rows = database
+        .read(
+            sql,
+            &[
+                (&id.0, Type::UUID),
+                (&owner, Type::UUID),
+                (&everything, Type::BOOL),
+            ],
+        )
+        .await?;
     Ok(rows.first().map(run_from_row).transpose()?)
 }
 
@@ -77,7 +90,10 @@ pub async fn list_runs(database: &Database, filter: &RunFilter) -> Result<Vec<Ru
     );
     let owner = filter.scope.owner().map(|owner| owner.0);
     let status = filter.status.map(RunStatus::as_str);
-    let (after_time, after_id) = (filter.after.map(|after| after.0), filter.after.map(|after| after.1.0));
+    let (after_time, after_id) = (
+        filter.after.map(|after| after.0),
+        filter.after.map(|after| after.1.0),
+    );
     let rows = database
         .read(
             &sql,
@@ -99,25 +115,48 @@ pub async fn list_runs(database: &Database, filter: &RunFilter) -> Result<Vec<Ru
 ///
 /// # Errors
 /// [`DatabaseError`].
-pub async fn is_over(database: &Database, id: RunId, look_again: std::time::Duration) -> Result<bool, DatabaseError> {
+pub async fn is_over(
+    database: &Database,
+    id: RunId,
+    look_again: std::time::Duration,
+) -> Result<bool, DatabaseError> {
     let sql = "/* is_over: $1 run, $2 seconds between the looks */
         select status from await_run_end($1, $2) as status";
-    let rows = database.read(sql, &[(&id.0, Type::UUID), (&look_again.as_secs_f64(), Type::FLOAT8)]).await?;
+    let rows = database
+        .read(
+            sql,
+            &[
+                (&id.0, Type::UUID),
+                (&look_again.as_secs_f64(), Type::FLOAT8),
+            ],
+        )
+        .await?;
     // A run that is gone (with its owner) is over, too.
-    let Some(row) = rows.first() else { return Ok(true) };
+    let Some(row) = rows.first() else {
+        return Ok(true);
+    };
     let word: Option<String> = row.try_get("status").ok().flatten();
-    Ok(word.as_deref().and_then(RunStatus::parse).is_none_or(RunStatus::is_end))
+    Ok(word
+        .as_deref()
+        .and_then(RunStatus::parse)
+        .is_none_or(RunStatus::is_end))
 }
 
 /// A row of `ai_image_runs`, with `cost_usd::text` beside it as `cost`.
 pub(crate) fn run_from_row(row: &Row) -> Result<Run, StoredDataError> {
-    let id = RunId(row.try_get("id").map_err(StoredDataError::at("ai_image_runs", "id", "unknown".to_owned()))?);
+    let id = RunId(row.try_get("id").map_err(StoredDataError::at(
+        "ai_image_runs",
+        "id",
+        "unknown".to_owned(),
+    ))?);
     macro_rules! column {
         ($name:literal) => {
-            row.try_get($name).map_err(StoredDataError::in_run($name, id))?
+            row.try_get($name)
+                .map_err(StoredDataError::in_run($name, id))?
         };
     }
-    let word = |column, word: &str| StoredDataError::in_run(column, id)(UnknownWord(word.to_owned()));
+    let word =
+        |column, word: &str| StoredDataError::in_run(column, id)(UnknownWord(word.to_owned()));
     let status: String = column!("status");
     let mode: String = column!("mode");
     let user_prompt: String = column!("user_prompt");
@@ -127,7 +166,10 @@ pub(crate) fn run_from_row(row: &Row) -> Result<Run, StoredDataError> {
     let cost: Option<String> = column!("cost");
     Ok(Run {
         id,
-        owner: row.try_get::<_, Option<Uuid>>("owner_user_id").map_err(StoredDataError::in_run("owner_user_id", id))?.map(UserId),
+        owner: row
+            .try_get::<_, Option<Uuid>>("owner_user_id")
+            .map_err(StoredDataError::in_run("owner_user_id", id))?
+            .map(UserId),
         mode: Mode::parse(&mode).ok_or_else(|| word("mode", &mode))?,
         asset_kind: column!("asset_kind"),
         // Older callers of the table may have left the composed prompt away.
@@ -135,7 +177,10 @@ pub(crate) fn run_from_row(row: &Row) -> Result<Run, StoredDataError> {
         user_prompt,
         style_preset: column!("style_preset"),
         provider: column!("provider"),
-        model: row.try_get::<_, Option<String>>("model").map_err(StoredDataError::in_run("model", id))?.unwrap_or_default(),
+        model: row
+            .try_get::<_, Option<String>>("model")
+            .map_err(StoredDataError::in_run("model", id))?
+            .unwrap_or_default(),
         options: options.0,
         retry_count: column!("retry_count"),
         status: RunStatus::parse(&status).ok_or_else(|| word("status", &status))?,
@@ -149,9 +194,18 @@ pub(crate) fn run_from_row(row: &Row) -> Result<Run, StoredDataError> {
         completed_at: column!("completed_at"),
         created_at: column!("created_at"),
         sequence: column!("sequence"),
-        image_id: row.try_get::<_, Option<Uuid>>("image_id").map_err(StoredDataError::in_run("image_id", id))?.map(ImageId),
-        dataset_id: row.try_get::<_, Option<Uuid>>("dataset_id").map_err(StoredDataError::in_run("dataset_id", id))?.map(DatasetId),
-        cost_usd: cost.map(|text| text.parse::<CostUsd>()).transpose().map_err(StoredDataError::in_run("cost_usd", id))?,
+        image_id: row
+            .try_get::<_, Option<Uuid>>("image_id")
+            .map_err(StoredDataError::in_run("image_id", id))?
+            .map(ImageId),
+        dataset_id: row
+            .try_get::<_, Option<Uuid>>("dataset_id")
+            .map_err(StoredDataError::in_run("dataset_id", id))?
+            .map(DatasetId),
+        cost_usd: cost
+            .map(|text| text.parse::<CostUsd>())
+            .transpose()
+            .map_err(StoredDataError::in_run("cost_usd", id))?,
         price_version: column!("price_version"),
         cancel_requested_at: column!("cancel_requested_at"),
         deadline_at: column!("deadline_at"),

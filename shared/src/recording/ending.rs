@@ -49,21 +49,36 @@ fn price_version(run: &Run) -> Option<&'static str> {
 
 /// What the run's attempts cost together; none when any charged one has no known price.
 fn total_cost(run: &Run) -> Option<CostUsd> {
-    let billed = || run.attempts.iter().filter(|attempt| attempt.billed != crate::domain::failure::Billed::No);
+    let billed = || {
+        run.attempts
+            .iter()
+            .filter(|attempt| attempt.billed != crate::domain::failure::Billed::No)
+    };
     if billed().next().is_none() {
         return Some(CostUsd::ZERO);
     }
-    billed().map(|attempt| attempt.cost_usd.map(CostUsd::nanos)).sum::<Option<u64>>().map(CostUsd::from_nanos)
+    billed()
+        .map(|attempt| attempt.cost_usd.map(CostUsd::nanos))
+        .sum::<Option<u64>>()
+        .map(CostUsd::from_nanos)
 }
 
 /// Ends a run with its image: the row, the record of the image and the event, all or nothing. `run.attempts` must hold the outcome.
 ///
 /// # Errors
 /// [`RecordingError`]: the image stays in storage, from where the next worker records it.
-pub async fn succeed(database: &Database, lease: &mut Lease, run: &mut Run, image: &StoredImage) -> Result<Event, RecordingError> {
+pub async fn succeed(
+    database: &Database,
+    lease: &mut Lease,
+    run: &mut Run,
+    image: &StoredImage,
+) -> Result<Event, RecordingError> {
     let image_id = ImageId(Uuid::new_v4());
     let draft = event::succeeded(run.id, image_id, &image.url);
-    let (width, height) = (i32::try_from(image.width).ok(), i32::try_from(image.height).ok());
+    let (width, height) = (
+        i32::try_from(image.width).ok(),
+        i32::try_from(image.height).ok(),
+    );
     let bytes = i64::try_from(image.bytes).ok();
     let image_cost = image.cost.map(|cost| cost.to_string());
     let run_cost = total_cost(run).map(|cost| cost.to_string());
@@ -94,11 +109,24 @@ pub async fn succeed(database: &Database, lease: &mut Lease, run: &mut Run, imag
 ///
 /// # Errors
 /// [`RecordingError`]: the run then stays as it is for the next worker or the sweep.
-pub async fn fail(database: &Database, lease: &mut Lease, run: &Run, ending: &Ending) -> Result<Event, RecordingError> {
+pub async fn fail(
+    database: &Database,
+    lease: &mut Lease,
+    run: &Run,
+    ending: &Ending,
+) -> Result<Event, RecordingError> {
     let draft = event::failed(run.id, &ending.code, &ending.message);
-    let status = if ending.canceled { "canceled" } else { "failed" };
-    let mut meta = json!({"class": ending.class.as_str(), "retryable": ending.class.is_retryable()});
-    if let (Some(fields), Some(last)) = (meta.as_object_mut(), run.attempts.last().and_then(|last| last.meta.as_ref())) {
+    let status = if ending.canceled {
+        "canceled"
+    } else {
+        "failed"
+    };
+    let mut meta =
+        json!({"class": ending.class.as_str(), "retryable": ending.class.may_help_later()});
+    if let (Some(fields), Some(last)) = (
+        meta.as_object_mut(),
+        run.attempts.last().and_then(|last| last.meta.as_ref()),
+    ) {
         for (name, value) in last {
             fields.entry(name.clone()).or_insert_with(|| value.clone());
         }

@@ -46,7 +46,9 @@ struct DatabaseClock {
 
 impl DatabaseClock {
     fn now(&self) -> Timestamp {
-        self.then.checked_add(self.at.elapsed()).unwrap_or(Timestamp::MAX)
+        self.then
+            .checked_add(self.at.elapsed())
+            .unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -74,14 +76,28 @@ pub enum Claim {
 ///
 /// # Errors
 /// [`RecordingError`] when the database cannot be asked or the row not read.
-pub async fn claim(database: &Database, run_id: RunId, lease: Duration, patience: Duration) -> Result<Claim, RecordingError> {
+pub async fn claim(
+    database: &Database,
+    run_id: RunId,
+    lease: Duration,
+    patience: Duration,
+) -> Result<Claim, RecordingError> {
     let token = LeaseToken(Uuid::new_v4());
-    let params: Params<'_> =
-        &[(&run_id.0, Type::UUID), (&token.0, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)];
+    let params: Params<'_> = &[
+        (&run_id.0, Type::UUID),
+        (&token.0, Type::UUID),
+        (&lease.as_secs_f64(), Type::FLOAT8),
+    ];
     let mut rows = database.write(include_str!("claim.sql"), params).await?;
-    let Some(row) = rows.pop() else { return Ok(Claim::Gone) };
+    let Some(row) = rows.pop() else {
+        return Ok(Claim::Gone);
+    };
     let read = |column| StoredDataError::in_run(column, run_id);
-    if row.try_get::<_, Option<Uuid>>("id").map_err(read("id"))?.is_none() {
+    if row
+        .try_get::<_, Option<Uuid>>("id")
+        .map_err(read("id"))?
+        .is_none()
+    {
         let word: String = row.try_get("found_status").map_err(read("status"))?;
         return Ok(match RunStatus::parse(&word) {
             Some(status) if status.is_end() => Claim::Over(status),
@@ -99,22 +115,46 @@ pub async fn claim(database: &Database, run_id: RunId, lease: Duration, patience
         }),
         None => None,
     };
-    let clock = DatabaseClock { then: row.try_get("database_time").map_err(read("now"))?, at: Instant::now() };
-    let lease = Lease { run_id, token, sequence: run.sequence, patience, clock };
-    Ok(Claim::Taken { run: Box::new(run), lease, started })
+    let clock = DatabaseClock {
+        then: row.try_get("database_time").map_err(read("now"))?,
+        at: Instant::now(),
+    };
+    let lease = Lease {
+        run_id,
+        token,
+        sequence: run.sequence,
+        patience,
+        clock,
+    };
+    Ok(Claim::Taken {
+        run: Box::new(run),
+        lease,
+        started,
+    })
 }
 
 /// Makes the lease last longer. `false`: it is lost.
 ///
 /// # Errors
 /// [`RecordingError::Database`] when the database cannot be asked; the lease may still be ours then.
-pub async fn renew(database: &Database, lease: &Lease, length: Duration) -> Result<bool, RecordingError> {
+pub async fn renew(
+    database: &Database,
+    lease: &Lease,
+    length: Duration,
+) -> Result<bool, RecordingError> {
     let sql = "/* renew: lengthen a lease that is still ours. $1 run, $2 lease token, $3 lease in seconds */
         update ai_image_runs set lease_expires_at = now() + make_interval(secs => $3)
         where id = $1 and lease_token = $2 and status = 'running'
         returning id";
     let rows = database
-        .write(sql, &[(&lease.run_id.0, Type::UUID), (&lease.token.0, Type::UUID), (&length.as_secs_f64(), Type::FLOAT8)])
+        .write(
+            sql,
+            &[
+                (&lease.run_id.0, Type::UUID),
+                (&lease.token.0, Type::UUID),
+                (&length.as_secs_f64(), Type::FLOAT8),
+            ],
+        )
         .await?;
     Ok(!rows.is_empty())
 }
@@ -128,18 +168,37 @@ pub async fn give_back(database: &Database, lease: &Lease) -> Result<(), Recordi
         update ai_image_runs set lease_token = null, lease_expires_at = null
         where id = $1 and lease_token = $2 and status = 'running'
         returning id";
-    let rows = database.write(sql, &[(&lease.run_id.0, Type::UUID), (&lease.token.0, Type::UUID)]).await?;
-    if rows.is_empty() { Err(RecordingError::LeaseLost) } else { Ok(()) }
+    let rows = database
+        .write(
+            sql,
+            &[(&lease.run_id.0, Type::UUID), (&lease.token.0, Type::UUID)],
+        )
+        .await?;
+    if rows.is_empty() {
+        Err(RecordingError::LeaseLost)
+    } else {
+        Ok(())
+    }
 }
 
 /// Asks whether the caller has asked to cancel since the run was claimed.
 ///
 /// # Errors
 /// [`RecordingError`] when the database cannot be asked or the lease is lost.
-pub async fn cancel_requested(database: &Database, lease: &Lease) -> Result<Option<Timestamp>, RecordingError> {
+pub async fn cancel_requested(
+    database: &Database,
+    lease: &Lease,
+) -> Result<Option<Timestamp>, RecordingError> {
     let sql = "/* cancel_requested: $1 run, $2 lease token */
         select cancel_requested_at from ai_image_runs where id = $1 and lease_token = $2";
-    let rows = database.read(sql, &[(&lease.run_id.0, Type::UUID), (&lease.token.0, Type::UUID)]).await?;
+    let rows = database
+        .read(
+            sql,
+            &[(&lease.run_id.0, Type::UUID), (&lease.token.0, Type::UUID)],
+        )
+        .await?;
     let row = rows.first().ok_or(RecordingError::LeaseLost)?;
-    Ok(row.try_get(0).map_err(StoredDataError::in_run("cancel_requested_at", lease.run_id))?)
+    Ok(row
+        .try_get(0)
+        .map_err(StoredDataError::in_run("cancel_requested_at", lease.run_id))?)
 }

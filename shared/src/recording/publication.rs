@@ -11,11 +11,20 @@ use crate::{
 ///
 /// # Errors
 /// [`DatabaseError`]: the sweep then publishes them again, under the same ids.
-pub async fn mark_published(database: &Database, run_id: RunId, sequences: &[i32]) -> Result<(), DatabaseError> {
+pub async fn mark_published(
+    database: &Database,
+    run_id: RunId,
+    sequences: &[i32],
+) -> Result<(), DatabaseError> {
     let sql = "/* mark_published: $1 run, $2 sequences */
         update ai_image_run_events set published_at = now()
         where run_id = $1 and sequence = any($2) and published_at is null
         returning sequence";
-    database.write(sql, &[(&run_id.0, Type::UUID), (&sequences, Type::INT4_ARRAY)]).await?;
+    database
+        .write(
+            sql,
+            &[(&run_id.0, Type::UUID), (&sequences, Type::INT4_ARRAY)],
+        )
+        .await?;
     Ok(())
 }

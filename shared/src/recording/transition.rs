@@ -51,7 +51,10 @@ pub(super) async fn transition(
             }
             Err(error) => {
                 answer_lost |= matches!(error, DatabaseError::OutcomeUnknown { .. });
-                let again = matches!(error, DatabaseError::OutcomeUnknown { .. } | DatabaseError::Unavailable { .. });
+                let again = matches!(
+                    error,
+                    DatabaseError::OutcomeUnknown { .. } | DatabaseError::Unavailable { .. }
+                );
                 if !again || Instant::now() >= give_up {
                     return Err(error.into());
                 }
@@ -63,7 +66,11 @@ pub(super) async fn transition(
 }
 
 /// The event that a statement wrote whose answer was lost.
-async fn earlier_effect(database: &Database, lease: &Lease, draft: &EventDraft) -> Result<Event, RecordingError> {
+async fn earlier_effect(
+    database: &Database,
+    lease: &Lease,
+    draft: &EventDraft,
+) -> Result<Event, RecordingError> {
     let sql = "/* earlier_effect: $1 run, $2 sequence, $3 the event's own fields */
         select sequence, name, data from ai_image_run_events where run_id = $1 and sequence = $2 and data @> $3";
     let rows = database
