@@ -1,5 +1,6 @@
 //! The whole cloud on one machine: API Gateway, Lambda, SQS, and stand-ins for Supabase, OpenAI and Ably.
 
+pub mod ably;
 pub mod migrate;
 pub mod postgres;
 pub mod script;
