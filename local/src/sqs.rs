@@ -6,7 +6,6 @@
 mod attributes;
 mod clock;
 mod error;
-mod faults;
 mod journal;
 mod message;
 mod message_actions;
@@ -14,6 +13,8 @@ mod queue;
 mod queue_actions;
 mod server;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,

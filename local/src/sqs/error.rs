@@ -62,15 +62,15 @@ pub enum SqsError {
 }
 
 /// A failure's names in the JSON protocol (`__type`) and in the older Query protocol, which the SDKs still report.
-pub(super) struct WireName {
+pub(super) struct WireName<'a> {
     pub(super) status: u16,
-    pub(super) json: &'static str,
-    pub(super) query: &'static str,
+    pub(super) json: &'a str,
+    pub(super) query: &'a str,
     pub(super) sender_fault: bool,
 }
 
 impl SqsError {
-    pub(super) fn wire_name(&self) -> WireName {
+    pub(super) fn wire_name(&self) -> WireName<'static> {
         let (json, query) = match self {
             Self::QueueDoesNotExist => (
                 "com.amazonaws.sqs#QueueDoesNotExist",

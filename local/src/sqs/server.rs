@@ -1,25 +1,21 @@
 //! AWS JSON 1.0 over HTTP: `POST /` with the action in `X-Amz-Target`. Signatures are not checked.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
-    Json, Router,
-    body::{Body, Bytes},
+    Router,
+    body::Bytes,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
-    routing::{get, post},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri},
+    response::Response,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use super::{
-    ACCOUNT, Sqs, SqsError,
-    faults::{Call, Fate, FaultControl, Faults},
-    message_actions, queue_actions, queue_url,
-};
+use super::{ACCOUNT, Sqs, SqsError, error::WireName, message_actions, queue_actions, queue_url};
+use crate::script::{self, Call, Entry, Script, deliver};
 
 /// Longer than any request with messages of 1 MiB, every byte of them escaped.
 const MAXIMUM_REQUEST_BYTES: usize = 8 * super::MAXIMUM_MESSAGE_BYTES;
@@ -27,35 +23,39 @@ const MAXIMUM_REQUEST_BYTES: usize = 8 * super::MAXIMUM_MESSAGE_BYTES;
 /// Serves these queues until it is dropped. Their URLs are those of the listener's own address.
 ///
 /// # Errors
-/// The listener has no address, or fails.
+/// The listener has no address.
 pub async fn serve(listener: TcpListener, sqs: Sqs) -> std::io::Result<()> {
     let base_url = format!("http://{}", listener.local_addr()?);
-    axum::serve(listener, router(sqs, base_url, ACCOUNT)).await
+    script::serve(listener, router(sqs, base_url, ACCOUNT)).await;
+    Ok(())
 }
 
-/// The wire protocol, `POST /_control` and `GET /_calls`. Queue URLs begin with `base_url` and `account`.
+/// The wire protocol, `_control` and `_calls`. Queue URLs begin with `base_url` and `account`.
+///
+/// To a script, and in the log, the path of a call is `/SendMessage`, the action. An entry with a `status` answers that
+/// and does nothing; one with `drop` does what was asked, and its answer is lost.
 pub fn router(sqs: Sqs, base_url: String, account: &str) -> Router {
+    let script = Script::default();
     let server = Arc::new(Server {
         sqs,
         urls: QueueUrls {
             base_url,
             account: account.to_owned(),
         },
-        faults: FaultControl::default(),
+        script: script.clone(),
     });
     // SDKs post to the endpoint's root, older ones to the queue's URL.
     Router::new()
-        .route("/_control", post(control))
-        .route("/_calls", get(calls))
         .fallback(act)
         .layer(DefaultBodyLimit::max(MAXIMUM_REQUEST_BYTES))
         .with_state(server)
+        .merge(script::routes(script))
 }
 
 struct Server {
     sqs: Sqs,
     urls: QueueUrls,
-    faults: FaultControl,
+    script: Script,
 }
 
 /// How queues are called on this server.
@@ -84,51 +84,45 @@ pub(super) fn name_of_url(url: &str) -> Result<&str, SqsError> {
     Ok(name)
 }
 
-async fn control(State(server): State<Arc<Server>>, Json(faults): Json<Faults>) -> StatusCode {
-    server.faults.set(faults);
-    StatusCode::NO_CONTENT
-}
-
-async fn calls(State(server): State<Arc<Server>>) -> Json<Value> {
-    Json(json!({ "calls": server.faults.calls() }))
-}
-
-async fn act(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
-    let target = headers
-        .get("x-amz-target")
-        .and_then(|value| value.to_str().ok());
+async fn act(
+    State(server): State<Arc<Server>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let target = headers.get("x-amz-target");
+    let target = target.and_then(|value| value.to_str().ok());
     let Some(action) = target.and_then(|target| target.strip_prefix("AmazonSQS.")) else {
         let error = SqsError::UnsupportedOperation(
             "Only the JSON protocol is served: POST with X-Amz-Target: AmazonSQS.<Action>."
                 .to_owned(),
         );
-        return failed(&error);
+        return reply(&Entry::default(), &Answer::from(Err(error)));
     };
-    let at = jiff::Timestamp::now();
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let (delay_ms, fate) = server.faults.decide(action);
-    tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-    let response = match fate {
-        Fate::Answered => Some(dispatch(&server, action, request.clone()).await),
-        Fate::Refused(status) => Some(refused(status)),
-        Fate::LostBefore => None,
-        Fate::LostAfter => {
-            dispatch(&server, action, request.clone()).await;
-            None
-        }
+    let path = format!("/{action}");
+    let entry = server.script.next(&method, &path);
+    let mut call = Call::new(&method, &uri, &headers);
+    call.path = path;
+    call.fields = request.clone();
+    call.scripted = entry.clone();
+    let call_id = server.script.record(call);
+    entry.wait().await;
+    let answer = match entry.status {
+        Some(status) => Answer::scripted(status, &entry),
+        None => Answer::from(dispatch(&server, action, request).await),
     };
-    server.faults.record(Call {
-        at,
-        action: action.to_owned(),
-        request,
-        status: response.as_ref().map(|response| response.status().as_u16()),
-    });
-    response.unwrap_or_else(broken)
+    let status = answer.status;
+    server
+        .script
+        .update(call_id, |call| call.status = Some(status.as_u16()));
+    reply(&entry, &answer)
 }
 
-async fn dispatch(server: &Server, action: &str, request: Value) -> Response {
+async fn dispatch(server: &Server, action: &str, request: Value) -> Result<Value, SqsError> {
     let Server { sqs, urls, .. } = server;
-    let answer = match action {
+    match action {
         "SendMessage" => parse(request).and_then(|request| message_actions::send(sqs, request)),
         "SendMessageBatch" => {
             parse(request).and_then(|request| message_actions::send_batch(sqs, request))
@@ -167,10 +161,6 @@ async fn dispatch(server: &Server, action: &str, request: Value) -> Response {
         _ => Err(SqsError::UnsupportedOperation(format!(
             "{action} is not served here."
         ))),
-    };
-    match answer {
-        Ok(answer) => reply(StatusCode::OK, None, &answer),
-        Err(error) => failed(&error),
     }
 }
 
@@ -180,61 +170,80 @@ fn parse<T: DeserializeOwned>(request: Value) -> Result<T, SqsError> {
     })
 }
 
-fn failed(error: &SqsError) -> Response {
-    if let SqsError::Journal(source) = error {
-        tracing::error!(%source, "the queues' data file could not be written");
+/// An answer before it is a response.
+struct Answer {
+    status: StatusCode,
+    /// `x-amzn-query-error`: the failure's name in the Query protocol, and whose fault it is.
+    query_error: Option<String>,
+    body: Value,
+}
+
+impl From<Result<Value, SqsError>> for Answer {
+    fn from(result: Result<Value, SqsError>) -> Self {
+        match result {
+            Ok(body) => Self {
+                status: StatusCode::OK,
+                query_error: None,
+                body,
+            },
+            Err(error) => {
+                if let SqsError::Journal(source) = &error {
+                    tracing::error!(%source, "the queues' data file could not be written");
+                }
+                Self::failure(&error.wire_name(), &error.to_string())
+            }
+        }
     }
-    let name = error.wire_name();
-    let status = StatusCode::from_u16(name.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let fault = if name.sender_fault {
-        "Sender"
-    } else {
-        "Receiver"
-    };
-    let body = json!({ "__type": name.json, "message": error.to_string() });
-    reply(status, Some(format!("{};{fault}", name.query)), &body)
 }
 
-fn refused(status: u16) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    let (kind, query) = match status.as_u16() {
-        400..=499 => (
-            "com.amazonaws.sqs#RequestThrottled",
-            "RequestThrottled;Sender",
-        ),
-        503 => (
-            "com.amazonaws.sqs#ServiceUnavailable",
-            "ServiceUnavailable;Receiver",
-        ),
-        _ => (
-            "com.amazonaws.sqs#InternalFailure",
-            "InternalFailure;Receiver",
-        ),
-    };
-    let body = json!({ "__type": kind, "message": "This failure was asked for." });
-    reply(status, Some(query.to_owned()), &body)
-}
-
-/// An answer whose body breaks off before its first byte, so that the client cannot tell what became of its request.
-fn broken() -> Response {
-    let stream = futures_util::stream::once(async {
-        Err::<Bytes, _>(std::io::Error::other("the connection was to be broken"))
-    });
-    let headers = [("content-type", CONTENT_TYPE), ("content-length", "64")];
-    (StatusCode::OK, headers, Body::from_stream(stream)).into_response()
-}
-
-const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
-
-fn reply(status: StatusCode, query_error: Option<String>, body: &Value) -> Response {
-    let request_id = Uuid::new_v4().to_string();
-    let headers = [
-        ("content-type", CONTENT_TYPE.to_owned()),
-        ("x-amzn-requestid", request_id),
-    ];
-    let query_error = query_error.map(|value| [("x-amzn-query-error", value)]);
-    match query_error {
-        Some(query_error) => (status, headers, query_error, body.to_string()).into_response(),
-        None => (status, headers, body.to_string()).into_response(),
+impl Answer {
+    fn failure(name: &WireName, message: &str) -> Self {
+        let fault = if name.sender_fault {
+            "Sender"
+        } else {
+            "Receiver"
+        };
+        Self {
+            status: StatusCode::from_u16(name.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            query_error: Some(format!("{};{fault}", name.query)),
+            body: json!({ "__type": name.json, "message": message }),
+        }
     }
+
+    fn scripted(status: u16, entry: &Entry) -> Self {
+        let (json, query) = match status {
+            400..=499 => ("com.amazonaws.sqs#RequestThrottled", "RequestThrottled"),
+            503 => ("com.amazonaws.sqs#ServiceUnavailable", "ServiceUnavailable"),
+            _ => ("com.amazonaws.sqs#InternalFailure", "InternalFailure"),
+        };
+        let name = WireName {
+            status,
+            json: entry.code.as_deref().unwrap_or(json),
+            query: entry.code.as_deref().unwrap_or(query),
+            sender_fault: status < 500,
+        };
+        let message = entry.message.as_deref();
+        Self::failure(&name, message.unwrap_or("This failure was asked for."))
+    }
+}
+
+fn reply(entry: &Entry, answer: &Answer) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        "content-type",
+        HeaderValue::from_static("application/x-amz-json-1.0"),
+    );
+    let query_error = answer.query_error.as_ref().map(HeaderValue::try_from);
+    if let Some(Ok(value)) = query_error {
+        headers.insert("x-amzn-query-error", value);
+    }
+    if let Ok(value) = HeaderValue::try_from(Uuid::new_v4().to_string()) {
+        headers.insert("x-amzn-requestid", value);
+    }
+    deliver(
+        entry,
+        answer.status,
+        headers,
+        answer.body.to_string().into(),
+    )
 }
