@@ -26,6 +26,24 @@ create table if not exists public.ai_image_runs (
     completed_at timestamptz
 );
 
+-- An old run was made when it started, not when this migration ran.
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_attribute
+        where attrelid = 'public.ai_image_runs'::regclass and attname = 'created_at' and not attisdropped
+    ) then
+        alter table public.ai_image_runs
+            add column if not exists started_at timestamptz,
+            add column created_at timestamptz;
+        update public.ai_image_runs set created_at = coalesce(started_at, now());
+        alter table public.ai_image_runs
+            alter column created_at set default now(),
+            alter column created_at set not null;
+    end if;
+end
+$$;
+
 alter table public.ai_image_runs
     add column if not exists owner_user_id uuid references auth.users (id) on delete cascade,
     add column if not exists asset_kind text not null default 'generic',
@@ -41,9 +59,7 @@ alter table public.ai_image_runs
     add column if not exists image_url text,
     add column if not exists response_metadata jsonb,
     add column if not exists attempts jsonb not null default '[]',
-    add column if not exists started_at timestamptz,
     add column if not exists completed_at timestamptz,
-    add column if not exists created_at timestamptz not null default now(),
     add column if not exists sequence integer not null default 0,
     add column if not exists image_id uuid,
     add column if not exists dataset_id uuid references public.datasets (id) on delete set null,

@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, pin_mut};
+use shared::postgres::DatabaseSetupError;
+use shared::postgres::session::{self, SessionError};
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use self::file::MigrationFile;
-use crate::postgres::connect;
 
 pub mod file;
 mod statements;
@@ -35,6 +36,9 @@ pub enum MigrateError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The URL or the CA cannot be used.
+    #[error(transparent)]
+    Settings(DatabaseSetupError),
     /// The database cannot be reached, does not let us in, or went away.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
@@ -64,7 +68,7 @@ pub enum Outcome {
 /// The first that fails ends it; see [`MigrateError`].
 pub async fn apply(url: &str, directory: &Path) -> Result<Vec<String>, MigrateError> {
     let files = file::read_directory(directory)?;
-    let mut client = open(url).await?;
+    let mut client = open(url, None).await?;
     let mut applied = Vec::new();
     for file in pending(&client, files).await? {
         if apply_file(&mut client, &file).await? == Outcome::Applied {
@@ -74,14 +78,17 @@ pub async fn apply(url: &str, directory: &Path) -> Result<Vec<String>, MigrateEr
     Ok(applied)
 }
 
-/// Connects to the database to migrate.
+/// Connects to the database to migrate. `ca_cert` is the path of the PEM file of its CA, or its text.
 ///
 /// # Errors
-/// [`MigrateError::Unreachable`], which names no password.
-pub async fn open(url: &str) -> Result<Client, MigrateError> {
-    connect(url)
+/// [`MigrateError::Settings`] and [`MigrateError::Unreachable`], which name no password.
+pub async fn open(url: &str, ca_cert: Option<&str>) -> Result<Client, MigrateError> {
+    session::connect(&url.into(), ca_cert, "darkroom-migrate")
         .await
-        .map_err(|error| MigrateError::Unreachable(format!("{error:#}")))
+        .map_err(|error| match error {
+            SessionError::Setup(problem) => MigrateError::Settings(problem),
+            SessionError::Connect(error) => lost(&error),
+        })
 }
 
 /// Those of `files` that the history does not have. Changes nothing.
@@ -275,18 +282,19 @@ fn said(error: &tokio_postgres::Error) -> String {
         from_database.message(),
         from_database.code().code()
     );
-    for more in [
+    let more = [
         from_database.detail(),
         from_database.hint(),
         from_database.where_(),
-    ] {
-        if let Some(more) = more {
-            text.push_str(". ");
-            text.push_str(more);
-        }
+    ];
+    for sentence in more.into_iter().flatten() {
+        text.push_str(". ");
+        text.push_str(sentence);
     }
     text
 }
 
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;

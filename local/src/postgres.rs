@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use shared::postgres::session::{self, SessionError};
 use tokio_postgres::error::SqlState;
 
 use self::binaries::Binaries;
@@ -352,14 +353,12 @@ pub async fn ensure_supabase_schema(url: &str) -> anyhow::Result<()> {
         .context("the roles and the schema `auth` could not be made")
 }
 
-/// A connection to `url`, driven by a task that ends with it.
+/// A connection to `url`, which is read as the functions read it. It ends with the client.
 ///
 /// # Errors
 /// When the server cannot be reached or refuses; the URL is not part of the message.
-pub async fn connect(url: &str) -> anyhow::Result<tokio_postgres::Client> {
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
+pub async fn connect(url: &str) -> Result<tokio_postgres::Client, SessionError> {
+    session::connect(&url.into(), None, "darkroom-local").await
 }
 
 async fn execute(url: &str, statement: &str) -> anyhow::Result<()> {

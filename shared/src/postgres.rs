@@ -5,6 +5,7 @@ pub mod database;
 pub mod error;
 pub mod row;
 pub mod runs;
+pub mod session;
 pub mod tls;
 pub mod url;
 

@@ -23,6 +23,9 @@ struct Arguments {
     /// The database's connection URL; else SUPABASE_DB_URL or DATABASE_URL from the environment.
     #[arg(long, env = "SUPABASE_DB_URL", hide_env_values = true)]
     url: Option<String>,
+    /// The database's CA: the path of a PEM file, or its text.
+    #[arg(long, env = "DATABASE_CA_CERT", hide_env_values = true)]
+    ca_cert: Option<String>,
     /// Apply only this file; may be given several times. A name without a version is not recorded.
     #[arg(long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -44,7 +47,7 @@ async fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::from(match error {
                 MigrateError::Failed { .. } => 1,
-                MigrateError::Unusable { .. } => 2,
+                MigrateError::Unusable { .. } | MigrateError::Settings(_) => 2,
                 MigrateError::Unreachable(_) => 3,
             })
         }
@@ -54,7 +57,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<(), MigrateError> {
     let files = read(arguments)?;
     let url = url(arguments)?;
-    let mut client = migrate::open(&url).await?;
+    let mut client = migrate::open(&url, arguments.ca_cert.as_deref()).await?;
     let total = files.len();
     let pending = migrate::pending(&client, files).await?;
     let up_to_date = total - pending.len();
@@ -97,10 +100,12 @@ fn read(arguments: &Arguments) -> Result<Vec<MigrationFile>, MigrateError> {
         .collect()
 }
 
+/// An empty variable counts as none, as it does for the functions.
 fn url(arguments: &Arguments) -> Result<String, MigrateError> {
     arguments
         .url
         .clone()
+        .filter(|url| !url.is_empty())
         .or_else(|| std::env::var("DATABASE_URL").ok())
         .filter(|url| !url.is_empty())
         .ok_or_else(|| MigrateError::Unusable {

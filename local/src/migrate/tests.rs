@@ -32,7 +32,7 @@ async fn a_fresh_database_gets_all_migrations_once() {
     let applied = apply(database.url(), Path::new(MIGRATIONS)).await.unwrap();
     assert!(applied.contains(&"202602021000_datasets.sql".to_owned()));
 
-    let client = open(database.url()).await.unwrap();
+    let client = open(database.url(), None).await.unwrap();
     let recorded = versions(&client).await;
     assert_eq!(recorded.len(), applied.len());
     let row = client
@@ -55,7 +55,7 @@ async fn a_fresh_database_gets_all_migrations_once() {
 #[tokio::test]
 async fn what_the_supabase_cli_applied_is_not_applied_again() {
     let database = TestDatabase::unmigrated().await.unwrap();
-    let client = open(database.url()).await.unwrap();
+    let client = open(database.url(), None).await.unwrap();
     // As the CLI makes it: with a column of a later version, which the runner must not mind.
     client
         .batch_execute(
@@ -84,7 +84,7 @@ async fn what_the_supabase_cli_applied_is_not_applied_again() {
 #[tokio::test]
 async fn a_history_of_the_first_cli_gets_its_columns() {
     let database = TestDatabase::unmigrated().await.unwrap();
-    let client = open(database.url()).await.unwrap();
+    let client = open(database.url(), None).await.unwrap();
     client
         .batch_execute(
             "create schema supabase_migrations;
@@ -150,7 +150,7 @@ async fn a_failing_file_leaves_nothing_and_names_its_line() {
             "{text}"
         );
 
-        let client = open(database.url()).await.unwrap();
+        let client = open(database.url(), None).await.unwrap();
         assert_eq!(versions(&client).await, ["202601010000"]);
         let row = client
             .query_one("select to_regclass('b') is null", &[])
@@ -177,7 +177,7 @@ async fn a_file_does_not_change_the_session_of_the_next() {
 #[tokio::test]
 async fn pending_changes_nothing() {
     let database = TestDatabase::unmigrated().await.unwrap();
-    let client = open(database.url()).await.unwrap();
+    let client = open(database.url(), None).await.unwrap();
     let files = file::read_directory(Path::new(MIGRATIONS)).unwrap();
     let count = files.len();
     assert_eq!(pending(&client, files).await.unwrap().len(), count);
@@ -190,7 +190,7 @@ async fn pending_changes_nothing() {
 
 #[tokio::test]
 async fn a_database_that_is_not_there_is_unreachable() {
-    let error = open("postgresql://nobody:secret@127.0.0.1:1/none")
+    let error = open("postgresql://nobody:secret@127.0.0.1:1/none", None)
         .await
         .unwrap_err();
     assert!(matches!(error, MigrateError::Unreachable(_)));

@@ -45,7 +45,7 @@ impl Connect for Connector {
     }
 }
 
-async fn open<T>(config: &Config, tls: T) -> Result<(Client, JoinHandle<()>), Error>
+pub(super) async fn open<T>(config: &Config, tls: T) -> Result<(Client, JoinHandle<()>), Error>
 where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,

@@ -24,7 +24,7 @@ use super::url;
 pub type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 /// Opening a connection: TCP, TLS and authentication together. A `connect_timeout` in the URL takes its place.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this long without an answer, a connection may be dead without knowing (a frozen instance hears nothing), so a
 /// write asks first. Well below the idle limits of poolers and NAT gateways, minutes all of them.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(30);
