@@ -1,7 +1,9 @@
 //! What two or more of Darkroom's functions use.
 
 pub mod domain;
+pub mod jwt;
 pub mod postgres;
 pub mod recording;
+pub mod supabase;
 pub mod telemetry;
 pub mod tls;

@@ -1,0 +1,4 @@
+//! Supabase: who the caller is, and where images are kept.
+
+pub mod auth;
+pub mod jwks;
