@@ -2,6 +2,7 @@
 
 pub mod ably;
 pub mod migrate;
+pub mod openai;
 pub mod postgres;
 pub mod script;
 pub mod sqs;

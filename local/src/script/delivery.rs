@@ -27,6 +27,7 @@ const FLUSH_TIME: Duration = Duration::from_millis(30);
 #[derive(Clone, Debug, Default)]
 pub struct Payload {
     pieces: VecDeque<Piece>,
+    cut_at: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,9 +51,15 @@ impl Payload {
         self.pieces.push_back(Piece::Base64(bytes.into()));
     }
 
+    /// Leaves out all that comes after so many bytes.
+    pub fn truncate(&mut self, length: usize) {
+        self.cut_at = Some(length);
+    }
+
     /// The length of what will be sent.
     pub fn len(&self) -> usize {
-        self.pieces.iter().map(Piece::len).sum()
+        let whole = self.pieces.iter().map(Piece::len).sum::<usize>();
+        self.cut_at.map_or(whole, |cut_at| whole.min(cut_at))
     }
 
     /// Whether there is nothing to send.
