@@ -6,3 +6,4 @@ pub mod openai;
 pub mod postgres;
 pub mod script;
 pub mod sqs;
+pub mod supabase;

@@ -57,6 +57,21 @@ impl Script {
         }
     }
 
+    /// As [`Script::next`], for a call that only an entry with a `match` may change: the others are left for calls to come.
+    pub fn next_by_match(&self, method: &Method, path: &str) -> Entry {
+        let mut contents = self.lock();
+        let is_for = |entry: &Entry| entry.for_calls.is_some() && entry.is_for(method, path);
+        let position = contents.entries.iter().position(is_for);
+        if let Some(entry) = position.and_then(|position| contents.entries.remove(position)) {
+            return entry;
+        }
+        if is_for(&contents.default) {
+            contents.default.clone()
+        } else {
+            Entry::default()
+        }
+    }
+
     /// Replaces what is left of the script; the default stays when none is given.
     pub fn set(&self, entries: Vec<Entry>, default: Option<Entry>) {
         let mut contents = self.lock();
