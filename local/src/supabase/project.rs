@@ -125,9 +125,9 @@ impl Project {
 
     /// The body of `/auth/v1/.well-known/jwks.json`.
     pub fn jwks(&self) -> anyhow::Result<Value> {
-        let mut keys = vec![self.es256.public_jwk()];
+        let mut keys = vec![self.es256.public_jwk().clone()];
         if let Some(key) = self.rs256_if_made()? {
-            keys.push(key.public_jwk());
+            keys.push(key.public_jwk().clone());
         }
         Ok(serde_json::json!({"keys": keys}))
     }

@@ -1,13 +1,13 @@
 //! Access tokens: good ones, and every kind of bad one that a test needs.
 
-use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac as _};
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Map, Value, json};
+use sha2::Sha256;
 use uuid::Uuid;
 
+use super::keys;
 use super::project::{Project, TestUser};
 
 /// How long a test user's token is good: a week, so that a line pasted from the terminal still works tomorrow.
@@ -129,42 +129,26 @@ impl TokenClaims {
 /// Signs the claims as they ask for.
 pub(super) fn sign(project: &Project, claims: &TokenClaims) -> anyhow::Result<String> {
     let body = claims.to_json(project);
-    let secret = |secret: &str| EncodingKey::from_secret(secret.as_bytes());
-    let (kid, algorithm, key) = match claims.signed_with {
-        SignedWith::Nothing => return Ok(unsigned(&body)),
-        SignedWith::Hs256 => (None, Algorithm::HS256, &secret(project.jwt_secret())),
-        SignedWith::PublicKeyAsSecret => (
-            Some(&project.es256().kid),
-            Algorithm::HS256,
-            &secret(&project.es256().public_jwk()["x"].to_string()),
-        ),
-        SignedWith::Es256 => signed_by(project.es256()),
-        SignedWith::Rs256 => signed_by(project.rs256()?),
-        SignedWith::ForeignKey => signed_by(project.foreign()),
-        SignedWith::ForgedKid => (
-            Some(&project.es256().kid),
-            Algorithm::ES256,
-            &project.foreign().encoding,
-        ),
-    };
-    let header = Header {
-        kid: kid.cloned(),
-        ..Header::new(algorithm)
-    };
-    jsonwebtoken::encode(&header, &body, key).context("a token could not be signed")
-}
-
-fn signed_by(key: &super::keys::SigningKey) -> (Option<&String>, Algorithm, &EncodingKey) {
-    (Some(&key.kid), key.algorithm, &key.encoding)
-}
-
-fn unsigned(body: &Value) -> String {
-    let header = json!({"alg": "none", "typ": "JWT"}).to_string();
-    format!(
-        "{}.{}.",
-        URL_SAFE_NO_PAD.encode(header),
-        URL_SAFE_NO_PAD.encode(body.to_string())
-    )
+    let own = project.es256();
+    match claims.signed_with {
+        SignedWith::Es256 => own.sign(&own.kid, &body),
+        SignedWith::Rs256 => {
+            let key = project.rs256()?;
+            key.sign(&key.kid, &body)
+        }
+        SignedWith::ForeignKey => project.foreign().sign(&project.foreign().kid, &body),
+        SignedWith::ForgedKid => project.foreign().sign(&own.kid, &body),
+        SignedWith::Hs256 => Ok(sign_with_secret(project, &body)),
+        SignedWith::PublicKeyAsSecret => {
+            let header = json!({"alg": "HS256", "typ": "JWT", "kid": own.kid});
+            let secret = own.public_jwk()["x"].as_str().unwrap_or_default();
+            Ok(hs256(&header, &body, secret.as_bytes()))
+        }
+        SignedWith::Nothing => {
+            let header = json!({"alg": "none", "typ": "JWT"});
+            Ok(keys::signed(&keys::unsigned(&header, &body), &[]))
+        }
+    }
 }
 
 /// A legacy API key: the same text at every start, as it stands in people's settings.
@@ -180,15 +164,23 @@ pub(super) fn api_key(project: &Project, role: &str) -> String {
 }
 
 /// Signs with the project's shared secret.
-pub(super) fn sign_with_secret(project: &Project, body: &Value) -> String {
-    let key = EncodingKey::from_secret(project.jwt_secret().as_bytes());
-    // HS256 fails for no key and no JSON value.
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), body, &key).unwrap_or_default()
+pub(super) fn sign_with_secret(project: &Project, claims: &Value) -> String {
+    let header = json!({"alg": "HS256", "typ": "JWT"});
+    hs256(&header, claims, project.jwt_secret().as_bytes())
+}
+
+fn hs256(header: &Value, claims: &Value, secret: &[u8]) -> String {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("any length");
+    let message = keys::unsigned(header, claims);
+    mac.update(message.as_bytes());
+    keys::signed(&message, &mac.finalize().into_bytes())
 }
 
 /// The claims of a token that this project has signed and that is still good, else why it is refused, in the words of
 /// the storage server.
 pub(super) fn verify(project: &Project, token: &str) -> Result<Value, &'static str> {
+    shared::jwt::install_provider();
     let header = jsonwebtoken::decode_header(token).map_err(|_| "Invalid Compact JWS")?;
     let secret = DecodingKey::from_secret(project.jwt_secret().as_bytes());
     let key = match header.alg {

@@ -11,6 +11,7 @@ use super::{Started, answer, start};
 
 /// The claims, if the token passes every check that the facts name, with the keys of the served set.
 async fn checked(started: &Started, token: &str) -> Option<Value> {
+    shared::jwt::install_provider();
     let (status, jwks) = auth(started, Method::GET, "/.well-known/jwks.json", json!({})).await;
     assert_eq!(status, 200);
     let jwks = serde_json::from_value::<JwkSet>(jwks).unwrap();
