@@ -2,6 +2,7 @@
 
 pub mod domain;
 pub mod jwt;
+pub mod openai;
 pub mod postgres;
 pub mod recording;
 pub mod supabase;

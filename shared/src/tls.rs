@@ -24,6 +24,9 @@ pub struct HttpClientOptions {
     /// How long an unused connection is kept. Shorter than the vendor's own limit, so that a call seldom meets a
     /// connection which the other side has just closed.
     pub pool_idle_timeout: Duration,
+    /// How many unused connections are kept for one host. 0 where a call that meets a dead connection must not leave in
+    /// doubt whether its request was sent.
+    pub max_idle_per_host: usize,
 }
 
 impl Default for HttpClientOptions {
@@ -33,6 +36,7 @@ impl Default for HttpClientOptions {
             timeout: Some(Duration::from_secs(30)),
             read_timeout: None,
             pool_idle_timeout: Duration::from_secs(50),
+            max_idle_per_host: usize::MAX,
         }
     }
 }
@@ -61,6 +65,7 @@ pub fn http_client(options: HttpClientOptions) -> Result<reqwest::Client, reqwes
         .user_agent(USER_AGENT)
         .connect_timeout(options.connect_timeout)
         .pool_idle_timeout(options.pool_idle_timeout)
+        .pool_max_idle_per_host(options.max_idle_per_host)
         .tcp_nodelay(true);
     if let Some(timeout) = options.timeout {
         builder = builder.timeout(timeout);

@@ -21,6 +21,11 @@ pub enum Fault {
         /// What to tell the caller.
         message: String,
     },
+    /// Our own settings do not make a request; nothing was sent.
+    Misconfigured {
+        /// What is wrong, without the value.
+        message: &'static str,
+    },
     /// No connection was made, so no request can have arrived.
     NotConnected {
         /// What stood in the way: `timeout`, `refused`, `dns`, `tls`, …
@@ -277,6 +282,9 @@ impl Failure {
 pub fn classify(fault: Fault, now: Timestamp) -> Failure {
     match fault {
         Fault::NotSent { code, message } => Failure::new(FailureClass::Refused, code, message),
+        Fault::Misconfigured { message } => {
+            Failure::new(FailureClass::Config, "misconfigured", message)
+        }
         Fault::NotConnected { cause } => {
             let message = "The image model could not be reached; nothing was sent.";
             let mut failure = Failure::new(FailureClass::NotAccepted, "connection_failed", message);

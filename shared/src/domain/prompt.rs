@@ -162,7 +162,14 @@ mod tests {
             brand: Some(" ".to_owned()),
             ..DatasetContext::default()
         };
-        let cases: [(&str, Option<&str>, Option<&DatasetContext>, usize, &str); 11] = [
+        type Case<'a> = (
+            &'a str,
+            Option<&'a str>,
+            Option<&'a DatasetContext>,
+            usize,
+            &'a str,
+        );
+        let cases: [Case<'_>; 11] = [
             ("a cat", None, None, 0, "a cat"),
             ("a cat", Some(" "), Some(&nothing), 0, "a cat"),
             (
