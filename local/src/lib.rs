@@ -1,6 +1,7 @@
 //! The whole cloud on one machine: API Gateway, Lambda, SQS, and stand-ins for Supabase, OpenAI and Ably.
 
 pub mod ably;
+pub mod bench;
 pub mod migrate;
 pub mod openai;
 pub mod postgres;

@@ -1,2 +1,41 @@
-//! A binary.
-fn main() {}
+//! `cargo bench-local`: what each function and a whole run cost on this machine.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the tables are what it is for, and progress is for the person who waits"
+)]
+
+use std::path::Path;
+
+use clap::Parser;
+use local::bench::{self, Options, Profile};
+
+/// Builds the functions as they are deployed and measures size, start-up, requests, memory and database round trips.
+#[derive(Debug, Parser)]
+#[command(name = "bench-local")]
+struct Arguments {
+    /// How the functions are built.
+    #[arg(long, value_enum, default_value = "release")]
+    profile: Profile,
+    /// Only this function; may be given more than once.
+    #[arg(long = "function")]
+    functions: Vec<String>,
+    /// Starts measured of each function.
+    #[arg(long, default_value_t = 30)]
+    starts: usize,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let options = Options {
+        workspace: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
+        profile: arguments.profile,
+        functions: arguments.functions,
+        starts: arguments.starts,
+    };
+    let report = bench::run(&options, &|step| eprintln!("{step} …")).await?;
+    println!("{report}");
+    Ok(())
+}
