@@ -5,6 +5,7 @@ pub mod caller;
 pub mod cost;
 pub mod event;
 pub mod failure;
+pub mod fault;
 pub mod id;
 pub mod image;
 pub mod job;

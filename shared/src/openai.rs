@@ -2,6 +2,7 @@
 //! `domain::failure`.
 
 pub mod answer;
+mod base64_pieces;
 pub mod client;
 pub mod decode;
 pub mod error;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::domain::cost::{InputTokens, Usage};
-use crate::domain::failure::{ErrorAnswer, RetryHints};
+use crate::domain::fault::{ErrorAnswer, RetryHints};
 use crate::domain::sniff::Inspected;
 
 /// An image, checked to be a whole one, and all that came with it.

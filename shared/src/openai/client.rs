@@ -7,7 +7,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::domain::failure::{Fault, Flaw};
+use crate::domain::fault::{Fault, Flaw};
 use crate::domain::sniff;
 use crate::openai::answer::{
     AnswerHeaders, Echo, ImageAnswer, complete_text_only, read_body, read_error, read_usage_of_part,

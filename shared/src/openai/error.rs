@@ -6,7 +6,8 @@ use std::io;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::domain::failure::{Failure, Fault, LostAt, classify};
+use crate::domain::failure::{Failure, classify};
+use crate::domain::fault::{Fault, LostAt};
 use crate::openai::answer::AnswerHeaders;
 
 /// A call that brought no image: what it means, and for the log what it was technically.

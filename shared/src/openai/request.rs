@@ -8,7 +8,7 @@ use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 use serde::Serialize;
 
-use crate::domain::failure::Fault;
+use crate::domain::fault::Fault;
 use crate::domain::image::{Background, ImageFormat, PixelSize, Quality};
 use crate::domain::model::{Model, openai_quality};
 use crate::domain::sniff;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::fault::{Flaw, RetryHints};
 
 const NOW: &str = "2026-11-20T12:00:00Z";
 
@@ -192,6 +193,13 @@ fn what_a_failure_means() {
         ),
         (
             answered(400, "model_not_found"),
+            Config,
+            Next::NextModel,
+            Next::NextModel,
+            Billed::No,
+        ),
+        (
+            Fault::Misconfigured { message: "no" },
             Config,
             Next::NextModel,
             Next::NextModel,
