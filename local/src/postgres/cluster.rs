@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ impl Cluster {
         let root = if reachable(&data_dir, uid, gid)? {
             data_dir
         } else {
-            stand_in_for(&data_dir)
+            linked_stand_in(&data_dir)?
         };
         fs::create_dir_all(&root)?;
         let owner = fs::symlink_metadata(&root)?;
@@ -268,6 +268,25 @@ fn reachable(directory: &Path, uid: u32, gid: u32) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// The directory that stands for `data_dir`, which gets a link to it. Where there is data and no
+/// link, somebody has deleted `data_dir` to begin anew, so the data goes too.
+fn linked_stand_in(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    let root = stand_in_for(data_dir);
+    let link = data_dir.join("postgres");
+    if fs::symlink_metadata(&link).is_ok() {
+        return Ok(root);
+    }
+    let data = root.join("data");
+    if data.exists() && !data.join("postmaster.pid").exists() {
+        fs::remove_dir_all(&data)?;
+    }
+    match symlink(&root, &link) {
+        // Another process was as quick.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(root),
+    }
 }
 
 /// A directory that everybody can reach and that stands for `data_dir`: the same one every time.

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -104,6 +105,34 @@ async fn what_a_crash_leaves_behind_does_not_hinder_the_next_start() {
 
     let server = Postgres::start(options(directory.path())).await.unwrap();
     assert_eq!(rows(&server.url("kept")).await, 1);
+}
+
+#[tokio::test]
+async fn a_directory_that_the_servers_user_cannot_reach_is_stood_in_for() {
+    let parent = tempfile::tempdir().unwrap();
+    fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let directory = parent.path().join("data");
+    let tables = "select count(*) from pg_tables where tablename = 'kept'";
+
+    // The third time somebody has deleted the directory to begin anew.
+    for (round, expected) in [0, 1, 0].into_iter().enumerate() {
+        if round == 2 {
+            fs::remove_dir_all(&directory).unwrap();
+        }
+        let server = Postgres::start(options(&directory)).await.unwrap();
+        let url = server.ready_database("kept").await.unwrap();
+        let client = connect(&url).await.unwrap();
+        let row = client.query_one(tables, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), expected, "round {round}");
+        client
+            .batch_execute("create table if not exists kept ()")
+            .await
+            .unwrap();
+    }
+    // Only root lends the server another user, who needs another directory then.
+    if let Ok(stand_in) = fs::read_link(directory.join("postgres")) {
+        fs::remove_dir_all(stand_in).unwrap();
+    }
 }
 
 #[tokio::test]
