@@ -1,5 +1,6 @@
 //! What two or more of Darkroom's functions use.
 
+pub mod ably;
 pub mod domain;
 pub mod jwt;
 pub mod openai;
