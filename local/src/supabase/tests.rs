@@ -9,8 +9,11 @@ use tokio::net::TcpListener;
 use super::{BUCKET, Supabase};
 
 mod auth;
+mod client;
 mod faults;
+mod refusals;
 mod storage;
+mod upload;
 
 /// A project on a directory of its own.
 pub(super) struct Started {

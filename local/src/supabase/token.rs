@@ -47,7 +47,8 @@ pub struct TokenClaims {
 pub enum SignedWith {
     /// The project's ES256 key.
     Es256,
-    /// The project's RS256 key, the second one of its key set.
+    /// The project's RS256 key. It joins the key set when it first signs something, so that who has fetched the set
+    /// before does not know it.
     Rs256,
     /// The shared secret of an older project.
     Hs256,
