@@ -50,7 +50,7 @@ impl Scene {
     /// Fills a picture. One colour is worked out for each small square: the change from one to the next is too slight to
     /// see, and a large picture takes no longer than a small one.
     pub fn paint(&self, width: usize, height: usize) -> Canvas {
-        let step = (width.max(height) / 400).max(1);
+        let step = (width.max(height) / 300).max(1);
         let mut canvas = Canvas::opaque(width, height);
         let short = width.min(height) as f32;
         let row_bytes = width * 3;
@@ -64,8 +64,13 @@ impl Scene {
                 let colour = bytes(self.colour(x, y, along));
                 let right = (left + step).min(width);
                 let start = top * row_bytes;
-                for pixel in canvas.data[start + left * 3..start + right * 3].chunks_exact_mut(3) {
-                    pixel.copy_from_slice(&colour);
+                let square = &mut canvas.data[start + left * 3..start + right * 3];
+                let mut at = 0;
+                while at < square.len() {
+                    square[at] = colour[0];
+                    square[at + 1] = colour[1];
+                    square[at + 2] = colour[2];
+                    at += 3;
                 }
             }
             for row in top + 1..(top + step).min(height) {
@@ -84,9 +89,9 @@ impl Scene {
             let nearness = 1.0 - (dx * dx + dy * dy) / (light.radius * light.radius);
             if nearness > 0.0 {
                 let strength = nearness * nearness;
-                for (channel, light) in colour.iter_mut().zip(light.colour) {
-                    *channel += light * strength;
-                }
+                colour[0] += light.colour[0] * strength;
+                colour[1] += light.colour[1] * strength;
+                colour[2] += light.colour[2] * strength;
             }
         }
         colour

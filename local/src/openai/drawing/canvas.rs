@@ -96,19 +96,25 @@ impl Canvas {
         if y >= self.height || from >= to {
             return;
         }
+        let channels = self.channels;
         let row = y * self.width;
-        let pixels = &mut self.data[(row + from) * self.channels..(row + to) * self.channels];
-        // For each channel what it becomes, whatever it was: a large panel is then a walk through a table.
-        let tables = colour.map(|colour| {
-            std::array::from_fn::<u8, 256, _>(|under| mix(under as u8, colour, strength))
-        });
-        for pixel in pixels.chunks_exact_mut(self.channels) {
-            for (channel, table) in pixel.iter_mut().zip(&tables) {
-                *channel = table[usize::from(*channel)];
+        let pixels = &mut self.data[(row + from) * channels..(row + to) * channels];
+        // Millions of pixels in a build that is hardly optimised: an index is a few instructions there, an iterator
+        // a few calls.
+        let (keep, add) = (
+            u32::from(255 - strength),
+            colour.map(|colour| u32::from(colour) * u32::from(strength) + 127),
+        );
+        let (add_red, add_green, add_blue) = (add[0], add[1], add[2]);
+        let mut at = 0;
+        while at + channels <= pixels.len() {
+            pixels[at] = ((pixels[at] as u32 * keep + add_red) / 255) as u8;
+            pixels[at + 1] = ((pixels[at + 1] as u32 * keep + add_green) / 255) as u8;
+            pixels[at + 2] = ((pixels[at + 2] as u32 * keep + add_blue) / 255) as u8;
+            if channels == 4 && pixels[at + 3] < strength {
+                pixels[at + 3] = strength;
             }
-            if let [_, _, _, alpha] = pixel {
-                *alpha = (*alpha).max(strength);
-            }
+            at += channels;
         }
     }
 

@@ -217,9 +217,15 @@ impl Shape {
 
     fn stamp(&self, canvas: &mut Canvas, left: usize, top: usize, colour: [u8; 3]) {
         for (y, row) in self.cover.chunks_exact(self.width).enumerate() {
-            for (x, cover) in row.iter().enumerate() {
-                if *cover > 0 {
-                    canvas.blend(left + x, top + y, colour, *cover);
+            let mut x = 0;
+            while x < row.len() {
+                let from = x;
+                let cover = row[from];
+                while x < row.len() && row[x] == cover {
+                    x += 1;
+                }
+                if cover > 0 {
+                    canvas.blend_span(left + from, left + x, top + y, colour, cover);
                 }
             }
         }
