@@ -10,6 +10,7 @@ pub mod id;
 pub mod image;
 pub mod job;
 pub mod model;
+pub mod page;
 pub mod prompt;
 pub mod run;
 pub mod size;

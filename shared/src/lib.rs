@@ -1,11 +1,16 @@
 //! What two or more of Darkroom's functions use.
 
 pub mod ably;
+pub mod config;
 pub mod domain;
+pub mod generation;
+pub mod http;
 pub mod jwt;
 pub mod openai;
 pub mod postgres;
+pub mod queue;
 pub mod recording;
+pub mod submission;
 pub mod supabase;
 pub mod telemetry;
 pub mod tls;

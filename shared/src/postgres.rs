@@ -2,7 +2,10 @@
 
 mod connect;
 pub mod database;
+pub mod datasets;
 pub mod error;
+pub mod events;
+pub mod images;
 pub mod row;
 pub mod runs;
 pub mod session;

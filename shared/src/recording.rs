@@ -3,9 +3,11 @@
 
 pub mod accept;
 pub mod attempts;
+pub mod cancel;
 pub mod ending;
 pub mod lease;
 pub mod publication;
+pub mod sweeping;
 mod transition;
 
 use thiserror::Error;

@@ -4,6 +4,8 @@ use std::{error::Error, fmt::Write};
 
 use tracing::level_filters::LevelFilter;
 
+use crate::domain::{cost::CostUsd, run::Run};
+
 /// Starts logging for this process. `level` is the setting `AWS_LAMBDA_LOG_LEVEL` (Lambda's own), `INFO` where it is missing or unknown.
 pub fn start(level: Option<&str>) {
     let level = level
@@ -28,4 +30,21 @@ pub fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The line that every run's end leaves in the log.
+pub fn run_ended(run: &Run, status: &str, error_code: Option<&str>) {
+    tracing::info!(
+        run_id = %run.id,
+        status,
+        error_code,
+        mode = run.mode.as_str(),
+        asset_kind = run.asset_kind,
+        style_preset = run.style_preset,
+        model = run.model,
+        attempts = run.attempts.len(),
+        vendor_request_id = run.attempts.last().and_then(|last| last.request_id.as_deref()),
+        cost_usd = run.attempts.iter().filter_map(|attempt| attempt.cost_usd).map(CostUsd::nanos).sum::<u64>() as f64 / 1e9,
+        "a run ended"
+    );
 }

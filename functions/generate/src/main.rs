@@ -1,2 +1,21 @@
-//! A function.
-fn main() {}
+//! `POST /ai/generate`: make an image from a prompt.
+
+mod generate;
+
+use shared::{
+    config::{self, groups},
+    http::serve::serve_streaming,
+    submission::Submission,
+    telemetry,
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::start(std::env::var(groups::LOG_LEVEL).ok().as_deref());
+    let submission = config::or_exit(|reader| Submission::read(reader, "generate"));
+    let http = submission.http.clone();
+    serve_streaming(http.response_mode, &http.origins, |request, facts| {
+        generate::generate(&submission, request, facts)
+    })
+    .await
+}

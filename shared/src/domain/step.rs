@@ -40,7 +40,8 @@ pub struct Ending {
 /// The next thing to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// An earlier worker may have had an answer: look whether the image lies in storage before anything else.
+    /// An earlier worker may have had an answer: look whether the image lies in storage before anything else. Where it does not,
+    /// the attempt is closed ([`close_lost_attempt`]) and the next step asked for anew.
     LookForImage,
     /// Call the vendor, after a wait.
     Attempt {
@@ -57,8 +58,8 @@ pub enum Step {
     End(Ending),
 }
 
-/// Decides the next step of a running run. `image_missing` says that storage was looked at and the run's image is not there.
-pub fn next_step(run: &Run, schedule: &RetrySchedule, image_missing: bool, now: Timestamp) -> Step {
+/// Decides the next step of a running run.
+pub fn next_step(run: &Run, schedule: &RetrySchedule, now: Timestamp) -> Step {
     let Some(last) = run.attempts.last() else {
         let first = attempt(run, schedule, None, Next::Repeat { wait: None }, now);
         let nothing_to_try = || {
@@ -73,14 +74,10 @@ pub fn next_step(run: &Run, schedule: &RetrySchedule, image_missing: bool, now: 
             None => first.unwrap_or_else(|| Step::End(nothing_to_try())),
         };
     };
-    if last.status != AttemptStatus::Failed && !image_missing {
+    if last.status != AttemptStatus::Failed {
         return Step::LookForImage;
     }
-    // An attempt without a recorded failure whose image is missing: the answer was lost with the worker.
-    let class = match last.status {
-        AttemptStatus::Failed => last.failure_class().unwrap_or(FailureClass::Unknown),
-        AttemptStatus::Started | AttemptStatus::Succeeded => FailureClass::Unknown,
-    };
+    let class = last.failure_class().unwrap_or(FailureClass::Unknown);
     let next = class.next(
         last.retryable == Some(true),
         last.retry_after(),

@@ -215,6 +215,22 @@ impl StorageClient {
         })
     }
 
+    /// Creates the bucket, public for reading. That somebody else has just done so is a success.
+    ///
+    /// # Errors
+    /// [`StorageError`]
+    pub async fn create_bucket(&self) -> Result<(), StorageError> {
+        let bucket = json!({"id": self.bucket, "name": self.bucket, "public": true});
+        let request = with_json(
+            self.request(Method::POST, format!("{}/bucket", self.base_url))?,
+            &bucket,
+        );
+        match self.send(request).await {
+            Err(StorageError::Rejected(refusal)) if refusal.status == 409 => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
     fn url(&self, route: &str, path: &str) -> String {
         let path = path
             .split('/')

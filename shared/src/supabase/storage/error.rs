@@ -66,6 +66,16 @@ pub struct Refusal {
 }
 
 impl StorageError {
+    /// Whether the same call may work later without a change to what is sent: storage recovers, or an operator mends the bucket or
+    /// the key while a worker still holds the bytes.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Retryable { .. } | Self::MissingBucket | Self::Misconfigured(_) => true,
+            Self::NotFound | Self::UnusableKey | Self::Rejected(_) => false,
+        }
+    }
+
     pub(super) fn no_answer(error: reqwest::Error) -> Self {
         Self::Retryable {
             retry_after: None,

@@ -1,0 +1,192 @@
+//! Answering runs, one or many.
+
+use http::{StatusCode, header};
+use lambda_http::{Request, RequestExt};
+use serde_json::{Value, json};
+use shared::{
+    config::{
+        Reader,
+        groups::{self, HttpSettings},
+    },
+    domain::{
+        caller::{AnonymousHistory, Caller, Scope},
+        event,
+        id::RunId,
+        page::Cursor,
+        run::{Run, RunStatus},
+    },
+    http::{Facts, FieldError, Problem, Reply, auth, query::Query, request::path_id},
+    postgres::{
+        Database,
+        runs::{RunFilter, find_run, list_runs},
+    },
+    submission::answer::scope_of,
+    supabase::auth::TokenVerifier,
+};
+
+const PARAMETERS: [&str; 4] = ["limit", "offset", "status", "cursor"];
+
+/// What the function holds between requests.
+pub(crate) struct Runs {
+    database: Database,
+    verifier: TokenVerifier,
+    pub(crate) http: HttpSettings,
+    anonymous: AnonymousHistory,
+}
+
+impl Runs {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let database = groups::database(reader, "runs", 1);
+        let verifier = groups::token_verifier(reader);
+        let http = groups::http(reader);
+        let anonymous = groups::anonymous_history(reader);
+        Some(Self {
+            database: database?,
+            verifier,
+            http,
+            anonymous,
+        })
+    }
+
+    pub(crate) async fn answer(&self, request: Request, facts: Facts) -> Result<Reply, Problem> {
+        let caller = auth::caller(&request, &facts, &self.verifier).await?;
+        if request.path_parameters().first("run_id").is_some() {
+            return self.one(&request, &facts, &caller).await;
+        }
+        self.many(&request, &facts, &caller).await
+    }
+
+    async fn one(
+        &self,
+        request: &Request,
+        facts: &Facts,
+        caller: &Caller,
+    ) -> Result<Reply, Problem> {
+        let id: RunId = path_id(request, "run_id")?;
+        Query::parse(request, &[]).finish()?;
+        let run = find_run(&self.database, scope_of(caller), id).await?;
+        let run = run.ok_or_else(|| {
+            Problem::not_found("run_id", format!("There is no run {id} that you may see."))
+        })?;
+        let reply = Reply::json_value(StatusCode::OK, &self.record(facts, &run))
+            .with_etag(facts.if_none_match.as_deref());
+        Ok(if run.status.is_end() {
+            reply
+        } else {
+            reply.with_header(header::RETRY_AFTER, 2.into())
+        })
+    }
+
+    async fn many(
+        &self,
+        request: &Request,
+        facts: &Facts,
+        caller: &Caller,
+    ) -> Result<Reply, Problem> {
+        let scope = Scope::of_history(caller, self.anonymous)
+            .ok_or_else(|| Problem::unauthorized("authorization: sign in to see runs."))?;
+        let mut query = Query::parse(request, &PARAMETERS);
+        let limit = query.number("limit", 50, 1..=200);
+        let offset = query.number("offset", 0, 0..=i64::MAX);
+        let cursor = query.parsed::<Cursor>("cursor", "a cursor of this list");
+        let status = query.text("status").map(str::to_owned);
+        let status = status.as_deref().and_then(|word| {
+            let status = RunStatus::parse(word);
+            if status.is_none() {
+                let words: Vec<&str> = RunStatus::ALL
+                    .iter()
+                    .map(|status| status.as_str())
+                    .collect();
+                query.error(FieldError::new(
+                    "status",
+                    format!("must be one of {}.", words.join(", ")),
+                    words,
+                ));
+            }
+            status
+        });
+        query.finish()?;
+        let after = cursor.map(|cursor| (cursor.created_at, RunId(cursor.id)));
+        let mut runs = list_runs(
+            &self.database,
+            &RunFilter {
+                scope,
+                status,
+                limit: limit + 1,
+                offset,
+                after,
+            },
+        )
+        .await?;
+        let more = i64::try_from(runs.len()).is_ok_and(|found| found > limit);
+        if more {
+            runs.pop();
+        }
+        let next_cursor = runs.last().filter(|_| more).map(|last| {
+            Cursor {
+                created_at: last.created_at,
+                id: last.id.0,
+            }
+            .to_string()
+        });
+        let records: Vec<Value> = runs.iter().map(|run| self.record(facts, run)).collect();
+        let page = json!({"runs": records, "count": runs.len(), "offset": offset, "limit": limit, "next_cursor": next_cursor});
+        let reply =
+            Reply::json_value(StatusCode::OK, &page).with_etag(facts.if_none_match.as_deref());
+        let Some(cursor) = next_cursor else {
+            return Ok(reply);
+        };
+        let status = status
+            .map(|status| format!("&status={}", status.as_str()))
+            .unwrap_or_default();
+        let next = facts.url(
+            self.http.public_url.as_deref(),
+            &format!("/ai/runs?limit={limit}{status}&cursor={cursor}"),
+        );
+        Ok(reply.with_text_header(header::LINK, &format!("<{next}>; rel=\"next\"")))
+    }
+
+    /// A run as the API shows it: the columns of its row but for those that only Darkroom's own statements need, and where to go next.
+    fn record(&self, facts: &Facts, run: &Run) -> Value {
+        let url = |path: String| facts.url(self.http.public_url.as_deref(), &path);
+        json!({
+            "id": run.id,
+            "owner_user_id": run.owner,
+            "mode": run.mode,
+            "asset_kind": run.asset_kind,
+            "user_prompt": run.user_prompt,
+            "resolved_prompt": run.resolved_prompt,
+            "style_preset": run.style_preset,
+            "provider": run.provider,
+            "model": run.model,
+            "options": run.options,
+            "retry_count": run.retry_count,
+            "status": run.status,
+            "error_code": run.error_code,
+            "error_message": run.error_message,
+            "error_meta": run.error_meta,
+            "image_url": run.image_url,
+            "response_metadata": run.response_metadata,
+            "attempts": run.attempts,
+            "started_at": run.started_at,
+            "completed_at": run.completed_at,
+            "created_at": run.created_at,
+            "sequence": run.sequence,
+            "image_id": run.image_id,
+            "dataset_id": run.dataset_id,
+            "parent_image_id": run.parent_image_id,
+            "cost_usd": run.cost_usd,
+            "price_version": run.price_version,
+            "cancel_requested_at": run.cancel_requested_at,
+            "deadline_at": run.deadline_at,
+            "retry_unknown": run.retry_unknown,
+            "channel": event::channel(run.owner, run.id),
+            "urls": {
+                "run": url(format!("/ai/runs/{}", run.id)),
+                "events": url(format!("/ai/runs/{}/events", run.id)),
+                "cancel": url(format!("/ai/runs/{}/cancel", run.id)),
+                "image": run.image_id.map(|id| url(format!("/ai/generated-images/{id}"))),
+            },
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! A batch of messages: all worked on at once, each reported by itself.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use lambda_runtime::{Context, Error, LambdaEvent};
+use shared::{
+    ably::publish::AblyClient,
+    config::{Reader, groups},
+    domain::job::{Job, JobType},
+    generation::{
+        Clients, Deadline, WorkSettings,
+        work::{Worked, work},
+    },
+    openai::client::OpenAiClient,
+    queue::Queue,
+    telemetry,
+};
+
+/// How long a transition is repeated while the database is out of reach: a restart or a failover takes less.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the worker holds between batches.
+pub(crate) struct Worker {
+    clients: Clients,
+    settings: WorkSettings,
+    queue: Queue,
+}
+
+impl Worker {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let database = groups::database(reader, "worker", 2);
+        let queue = groups::queue(reader);
+        let openai = groups::openai(reader);
+        let storage = groups::storage(reader);
+        let ably = groups::ably(reader);
+        let runs = groups::runs(reader);
+        let upload_patience = Duration::from_secs(reader.number("UPLOAD_PATIENCE_S", 300, 1..=840));
+        let settings = WorkSettings {
+            schedule: runs.schedule,
+            lease: runs.lease,
+            call_timeout: openai.timeout,
+            upload_patience,
+            database_patience: DATABASE_PATIENCE,
+        };
+        let clients = Clients {
+            database: database?,
+            openai: Some(OpenAiClient::new(openai)),
+            storage,
+            realtime: ably.map(AblyClient::new),
+        };
+        Some(Self {
+            clients,
+            settings,
+            queue: queue?,
+        })
+    }
+
+    /// Works on all messages of a batch at once. A message whose run cannot be brought forward is reported, and comes again.
+    pub(crate) async fn batch(
+        &self,
+        event: LambdaEvent<SqsEvent>,
+    ) -> Result<SqsBatchResponse, Error> {
+        let deadline = deadline(&event.context);
+        let work = event
+            .payload
+            .records
+            .into_iter()
+            .map(|message| self.message(message, deadline));
+        let failed = futures_util::future::join_all(work).await;
+        let mut response = SqsBatchResponse::default();
+        for id in failed.into_iter().flatten() {
+            response.add_failure(id);
+        }
+        Ok(response)
+    }
+
+    /// Works on one message; its id where it must come again.
+    async fn message(&self, message: SqsMessage, deadline: Deadline) -> Option<String> {
+        let id = message.message_id.unwrap_or_default();
+        let body = message.body.unwrap_or_default();
+        let job = match Job::parse(&body) {
+            Ok(job) => job,
+            Err(error) => {
+                tracing::error!(message_id = id, error = %telemetry::chain(&error), "a message cannot be read; it goes to the dead letters");
+                return Some(id);
+            }
+        };
+        match work(&self.clients, &self.settings, job.run_id, deadline).await {
+            Ok(Worked::Over) => None,
+            Ok(Worked::Gone) => {
+                tracing::warn!(message_id = id, run_id = %job.run_id, "a message names a run that does not exist");
+                None
+            }
+            Ok(Worked::Held) => {
+                tracing::info!(message_id = id, run_id = %job.run_id, "another worker holds the run; the message comes again");
+                Some(id)
+            }
+            Ok(Worked::GivenBack) => self.send_on(id, job).await,
+            Err(error) => {
+                tracing::error!(message_id = id, run_id = %job.run_id, error = %telemetry::chain(&error), "a run's progress could not be recorded; the message comes again");
+                Some(id)
+            }
+        }
+    }
+
+    /// A run for which there was no time left gets a message of its own: this one would come again only when its visibility ends.
+    async fn send_on(&self, id: String, job: Job) -> Option<String> {
+        let job_type: JobType = job.job_type;
+        match self
+            .queue
+            .send(&Job::new(job_type, job.run_id).body(), None)
+            .await
+        {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::warn!(message_id = id, run_id = %job.run_id, error = %telemetry::chain(&error), "a run given back could not be sent on");
+                Some(id)
+            }
+        }
+    }
+}
+
+/// When Lambda ends this invocation. `cargo lambda` says 1970, which is no deadline.
+fn deadline(context: &Context) -> Deadline {
+    let left = context.deadline().duration_since(SystemTime::now());
+    match left {
+        Ok(left) => Deadline::after(left),
+        Err(_) => Deadline::NONE,
+    }
+}

@@ -1,0 +1,82 @@
+//! Telling the page: events go to the channel after their commit, in order, beside the work and never in its way.
+
+use std::{future::Future, time::Duration};
+
+use tokio::sync::mpsc;
+
+use super::Clients;
+use crate::{
+    ably::publish::Message,
+    domain::{event::Event, id::RunId},
+    recording::publication::mark_published,
+    telemetry,
+};
+
+/// Tries of a publish before the rest is left to the sweep.
+const TRIES: u32 = 3;
+/// The wait between them.
+const PAUSE: Duration = Duration::from_millis(400);
+
+/// Where a worker puts the events of its run. Dropping it ends the publisher.
+pub(super) struct Events(mpsc::UnboundedSender<Event>);
+
+impl Events {
+    pub(super) fn tell(&self, event: Event) {
+        // The publisher may have given up; the event is in the log, and the sweep publishes it.
+        let _ = self.0.send(event);
+    }
+}
+
+/// A run's publisher: a place for events, and the future that publishes them until that place is dropped.
+pub(super) fn publisher(
+    clients: &Clients,
+    run_id: RunId,
+    channel: String,
+) -> (Events, impl Future<Output = ()> + '_) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (Events(sender), publish(clients, run_id, channel, receiver))
+}
+
+/// Publishes in order. After a failure that does not pass nothing later is published either, so that nobody sees the end of a story
+/// before its middle; the sweep goes on from there. What was published is noted once, at the end.
+async fn publish(
+    clients: &Clients,
+    run_id: RunId,
+    channel: String,
+    mut events: mpsc::UnboundedReceiver<Event>,
+) {
+    let mut published = Vec::new();
+    let mut batch = Vec::new();
+    while events.recv_many(&mut batch, 16).await > 0 {
+        if let Some(realtime) = &clients.realtime {
+            let messages: Vec<Message> = batch
+                .iter()
+                .map(|event| Message {
+                    id: event.message_id(),
+                    name: event.name.clone(),
+                    data: event.data.to_string(),
+                })
+                .collect();
+            let mut tries = 0;
+            while let Err(error) = realtime.publish(&channel, &messages).await {
+                tries += 1;
+                if tries == TRIES {
+                    tracing::warn!(%run_id, error = %telemetry::chain(&error), "events could not be published; the sweep will publish them");
+                    return note(clients, run_id, &published).await;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        published.extend(batch.drain(..).map(|event| event.sequence));
+    }
+    note(clients, run_id, &published).await;
+}
+
+async fn note(clients: &Clients, run_id: RunId, published: &[i32]) {
+    if published.is_empty() {
+        return;
+    }
+    if let Err(error) = mark_published(&clients.database, run_id, published).await {
+        tracing::warn!(%run_id, error = %telemetry::chain(&error), "published events could not be noted; the sweep will publish them again");
+    }
+}

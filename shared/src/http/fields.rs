@@ -1,0 +1,320 @@
+//! Reading a JSON body field by field: every mistake is found in one pass, and each names its field and what would be accepted.
+
+use std::{ops::RangeInclusive, str::FromStr};
+
+use serde_json::{Map, Value};
+
+use super::problem::{FieldError, Problem};
+
+/// A JSON object being read. [`Fields::finish`] tells what was wrong.
+#[derive(Debug)]
+pub struct Fields {
+    fields: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// Reads a body that must be an object with none but the known fields.
+    ///
+    /// # Errors
+    /// 400 where the body is no JSON or no object. An unknown field is an error like any other, and waits for [`Fields::finish`].
+    pub fn parse(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
+        let value: Value = serde_json::from_slice(body).map_err(|error| {
+            let place = format!(
+                "body: line {}, column {}: this is not JSON.",
+                error.line(),
+                error.column()
+            );
+            Problem::malformed_json(place)
+        })?;
+        let Value::Object(fields) = value else {
+            return Err(Problem::invalid_field(
+                "body",
+                "must be a JSON object.",
+                "a JSON object",
+            ));
+        };
+        let unknown = fields.keys().filter(|name| !known.contains(&name.as_str()));
+        let errors = unknown
+            .map(|name| unknown_name(name, known, "field"))
+            .collect();
+        Ok(Self { fields, errors })
+    }
+
+    /// Notes a mistake found elsewhere.
+    pub fn error(&mut self, error: FieldError) {
+        self.errors.push(error);
+    }
+
+    /// Whether a field is there and not null.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Takes a field as it is; null counts as left out.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
+        self.fields.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// A text whose length after trimming, in characters, lies in a range.
+    pub fn text(&mut self, name: &str, length: RangeInclusive<usize>) -> Option<String> {
+        let allowed = format!(
+            "a string of {} to {} characters",
+            length.start(),
+            length.end()
+        );
+        let Some(Value::String(text)) =
+            self.typed(name, "must be a string.", allowed.clone(), Value::is_string)?
+        else {
+            return None;
+        };
+        // Postgres keeps no NUL in text, and no prompt means one.
+        if text.contains('\0') {
+            self.error(FieldError::new(name, "holds a NUL character.", allowed));
+            return None;
+        }
+        let trimmed = text.trim();
+        let characters = trimmed.chars().count();
+        if !length.contains(&characters) {
+            let message = if characters == 0 {
+                "is empty.".to_owned()
+            } else {
+                format!("has {characters} characters.")
+            };
+            self.error(FieldError::new(name, message, allowed));
+            return None;
+        }
+        Some(trimmed.to_owned())
+    }
+
+    /// A text that must be there.
+    pub fn required_text(&mut self, name: &str, length: RangeInclusive<usize>) -> String {
+        if !self.has(name) {
+            self.error(FieldError::new(
+                name,
+                "is required.",
+                format!(
+                    "a string of {} to {} characters",
+                    length.start(),
+                    length.end()
+                ),
+            ));
+            return String::new();
+        }
+        self.text(name, length).unwrap_or_default()
+    }
+
+    /// One of a field's words.
+    pub fn word<T: FromStr>(&mut self, name: &str, words: &[&str]) -> Option<T> {
+        let allowed = Value::from(words.to_vec());
+        let Some(Value::String(text)) =
+            self.typed(name, "must be a string.", allowed.clone(), Value::is_string)?
+        else {
+            return None;
+        };
+        let read = text.parse().ok();
+        if read.is_none() {
+            self.error(FieldError::new(
+                name,
+                format!("{:?} is none of {}.", clip(&text), words.join(", ")),
+                allowed,
+            ));
+        }
+        read
+    }
+
+    /// A text of a form of its own, such as an id.
+    pub fn parsed<T: FromStr>(&mut self, name: &str, form: &str) -> Option<T> {
+        let Some(Value::String(text)) =
+            self.typed(name, "must be a string.", form, Value::is_string)?
+        else {
+            return None;
+        };
+        let read = text.parse().ok();
+        if read.is_none() {
+            self.error(FieldError::new(
+                name,
+                format!("{:?} is not {form}.", clip(&text)),
+                form,
+            ));
+        }
+        read
+    }
+
+    /// A switch.
+    pub fn boolean(&mut self, name: &str) -> Option<bool> {
+        self.typed(
+            name,
+            "must be true or false.",
+            Value::from(vec![true, false]),
+            Value::is_boolean,
+        )??
+        .as_bool()
+    }
+
+    /// An object of at most so many bytes as JSON.
+    pub fn object(&mut self, name: &str, bytes: usize) -> Option<Map<String, Value>> {
+        let allowed = format!("a JSON object of at most {bytes} bytes");
+        let Some(value) = self.typed(
+            name,
+            "must be an object.",
+            allowed.clone(),
+            Value::is_object,
+        )?
+        else {
+            return None;
+        };
+        let text = value.to_string();
+        if text.len() > bytes {
+            self.error(FieldError::new(
+                name,
+                format!("has {} bytes as JSON.", text.len()),
+                allowed,
+            ));
+            return None;
+        }
+        // jsonb keeps no NUL either.
+        if text.contains("\\u0000") {
+            self.error(FieldError::new(name, "holds a NUL character.", allowed));
+            return None;
+        }
+        match value {
+            Value::Object(fields) => Some(fields),
+            _ => None,
+        }
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// 400 with every mistake found.
+    pub fn finish(self) -> Result<(), Problem> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::invalid(self.errors))
+        }
+    }
+
+    /// Takes a field and checks its type. `None`: left out; `Some(None)`: of another type, noted.
+    #[expect(
+        clippy::option_option,
+        reason = "left out and wrong are different, and both are no value"
+    )]
+    fn typed(
+        &mut self,
+        name: &str,
+        message: &str,
+        allowed: impl Into<Value>,
+        check: fn(&Value) -> bool,
+    ) -> Option<Option<Value>> {
+        let value = self.value(name)?;
+        if check(&value) {
+            return Some(Some(value));
+        }
+        self.error(FieldError::new(name, message, allowed));
+        Some(None)
+    }
+}
+
+/// The mistake of an unknown field or parameter, with the nearest known one.
+pub fn unknown_name(name: &str, known: &[&str], kind: &str) -> FieldError {
+    let nearest = known
+        .iter()
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&clip(name).to_lowercase(), candidate),
+                *candidate,
+            )
+        })
+        .min()
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(4) / 2);
+    let message = match nearest {
+        Some((_, nearest)) => format!("is not a known {kind}; did you mean {nearest}?"),
+        None => format!("is not a known {kind}."),
+    };
+    FieldError::new(clip(name), message, known.to_vec())
+}
+
+/// A value as an error message quotes it: short.
+fn clip(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::image::Quality;
+
+    fn errors(body: &str) -> Vec<(String, String)> {
+        let known = ["prompt", "quality", "metadata", "retry"];
+        let mut fields = match Fields::parse(body.as_bytes(), &known) {
+            Ok(fields) => fields,
+            Err(problem) => return vec![(problem.code().to_owned(), String::new())],
+        };
+        fields.required_text("prompt", 1..=5);
+        fields.word::<Quality>("quality", Quality::WORDS);
+        fields.object("metadata", 20);
+        fields.boolean("retry");
+        fields
+            .errors
+            .into_iter()
+            .map(|error| (error.field, error.message))
+            .collect()
+    }
+
+    #[test]
+    fn each_mistake_names_its_field() {
+        let table: &[(&str, &[(&str, &str)])] = &[
+            (r#"{"prompt": " cat "}"#, &[]),
+            (
+                r#"{"prompt": "cat", "quality": null, "metadata": null}"#,
+                &[],
+            ),
+            ("", &[("malformed-json", "")]),
+            ("[1]", &[("invalid-request", "")]),
+            ("{}", &[("prompt", "is required.")]),
+            (r#"{"prompt": null}"#, &[("prompt", "is required.")]),
+            (r#"{"prompt": "  "}"#, &[("prompt", "is empty.")]),
+            (r#"{"prompt": 7}"#, &[("prompt", "must be a string.")]),
+            (
+                r#"{"prompt": "kitten"}"#,
+                &[("prompt", "has 6 characters.")],
+            ),
+            (
+                r#"{"prompt": "a\u0000"}"#,
+                &[("prompt", "holds a NUL character.")],
+            ),
+            (
+                r#"{"promt": "cat", "prompt": "cat"}"#,
+                &[("promt", "is not a known field; did you mean prompt?")],
+            ),
+            (
+                r#"{"zzzzzzzzzzzz": 1, "prompt": "cat"}"#,
+                &[("zzzzzzzzzzzz", "is not a known field.")],
+            ),
+            (
+                r#"{"prompt": "cat", "quality": "best", "metadata": [], "retry": "yes"}"#,
+                &[
+                    (
+                        "quality",
+                        "\"best\" is none of standard, hd, low, medium, high, auto, xhigh, max.",
+                    ),
+                    ("metadata", "must be an object."),
+                    ("retry", "must be true or false."),
+                ],
+            ),
+            (
+                r#"{"prompt": "cat", "metadata": {"a": "0123456789abcdef"}}"#,
+                &[("metadata", "has 24 bytes as JSON.")],
+            ),
+        ];
+        for (body, expected) in table {
+            let expected: Vec<(String, String)> = expected
+                .iter()
+                .map(|(field, message)| ((*field).to_owned(), (*message).to_owned()))
+                .collect();
+            assert_eq!(errors(body), expected, "{body}");
+        }
+    }
+}

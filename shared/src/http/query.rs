@@ -1,0 +1,155 @@
+//! Reading query parameters, with the same care as a body's fields.
+
+use std::{ops::RangeInclusive, str::FromStr};
+
+use lambda_http::{Request, RequestExt};
+
+use super::{
+    fields::unknown_name,
+    problem::{FieldError, Problem},
+};
+
+/// Parameters being read. [`Query::finish`] tells what was wrong.
+#[derive(Debug)]
+pub struct Query {
+    parameters: Vec<(String, String)>,
+    errors: Vec<FieldError>,
+}
+
+impl Query {
+    /// Reads the parameters of a request. One that is not known, or comes twice, is a mistake that waits for [`Query::finish`].
+    pub fn parse(request: &Request, known: &[&str]) -> Self {
+        let parameters = request.query_string_parameters();
+        Self::of(
+            parameters
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            known,
+        )
+    }
+
+    /// Reads the parameters of a request whose sender adds some of its own, such as a vendor's client.
+    pub fn passing_over_unknown(request: &Request) -> Self {
+        let parameters = request.query_string_parameters();
+        Self {
+            parameters: parameters
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn of(parameters: Vec<(String, String)>, known: &[&str]) -> Self {
+        let mut errors = Vec::new();
+        for (at, (name, _)) in parameters.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                errors.push(unknown_name(name, known, "parameter"));
+            } else if parameters[..at].iter().any(|(earlier, _)| earlier == name) {
+                errors.push(FieldError::new(
+                    name,
+                    "is given more than once.",
+                    "one value",
+                ));
+            }
+        }
+        Self { parameters, errors }
+    }
+
+    /// Notes a mistake found elsewhere.
+    pub fn error(&mut self, error: FieldError) {
+        self.errors.push(error);
+    }
+
+    /// A parameter's text; an empty one counts as left out.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.parameters
+            .iter()
+            .find(|(parameter, _)| parameter == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A whole number within a range.
+    pub fn number(&mut self, name: &str, default: i64, range: RangeInclusive<i64>) -> i64 {
+        let Some((_, text)) = self
+            .parameters
+            .iter()
+            .find(|(parameter, _)| parameter == name)
+        else {
+            return default;
+        };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                let allowed = if *range.end() == i64::MAX {
+                    format!("a whole number from {}", range.start())
+                } else {
+                    format!("a whole number from {} to {}", range.start(), range.end())
+                };
+                let message = format!("must be {allowed}.");
+                self.error(FieldError::new(name, message, allowed));
+                default
+            }
+        }
+    }
+
+    /// A text of a form of its own, such as an id.
+    pub fn parsed<T: FromStr>(&mut self, name: &str, form: &str) -> Option<T> {
+        let text = self.text(name)?;
+        let read = text.parse().ok();
+        if read.is_none() {
+            self.error(FieldError::new(name, format!("is not {form}."), form));
+        }
+        read
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// 400 with every mistake found.
+    pub fn finish(self) -> Result<(), Problem> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::invalid(self.errors))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mistake_names_its_parameter() {
+        let table: &[(&[(&str, &str)], &[&str])] = &[
+            (&[], &[]),
+            (&[("limit", "20"), ("offset", "0")], &[]),
+            (&[("limit", "0")], &["limit"]),
+            (&[("limit", "201")], &["limit"]),
+            (&[("limit", "")], &["limit"]),
+            (&[("limit", "9999999999999999999999")], &["limit"]),
+            (&[("offset", "-1")], &["offset"]),
+            (&[("limit", "ten"), ("offset", "1.5")], &["limit", "offset"]),
+            (&[("limit", "1"), ("limit", "2")], &["limit"]),
+            (&[("limti", "1")], &["limti"]),
+        ];
+        for (parameters, fields) in table {
+            let owned = parameters
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            let mut query = Query::of(owned, &["limit", "offset"]);
+            query.number("limit", 50, 1..=200);
+            query.number("offset", 0, 0..=i64::MAX);
+            let named: Vec<&str> = query
+                .errors
+                .iter()
+                .map(|error| error.field.as_str())
+                .collect();
+            assert_eq!(&named, fields, "{parameters:?}");
+        }
+    }
+}
