@@ -73,7 +73,7 @@ impl Submission {
             (daily("USER_DAILY_IMAGES"), daily("ANONYMOUS_DAILY_IMAGES"));
         Some(Self {
             database: database?,
-            queue: queue?,
+            queue,
             verifier,
             http,
             wait_max,

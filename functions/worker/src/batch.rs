@@ -52,7 +52,7 @@ impl Worker {
         Some(Self {
             clients,
             settings,
-            queue: queue?,
+            queue,
         })
     }
 

@@ -9,7 +9,7 @@ use crate::{
     http::{cors::AllowedOrigins, serve::ResponseMode},
     openai::client::OpenAiOptions,
     postgres::{Database, DatabaseOptions},
-    queue::Queue,
+    queue::{Queue, QueueOptions},
     supabase::{
         auth::{AuthOptions, TokenVerifier},
         storage::{StorageClient, StorageOptions},
@@ -23,6 +23,9 @@ pub const LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 const ABLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// An image of 20 MB at 3 Mbit/s.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A send takes some 20 ms; a caller waits for it.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The database: `DATABASE_URL`, `DATABASE_CA_CERT`. `function` names the connections in the database's own views.
 pub fn database(
@@ -209,13 +212,15 @@ pub fn runs(reader: &mut Reader<'_>) -> RunSettings {
     }
 }
 
-/// The queue between acceptance and work: `GENERATION_QUEUE_URL`, and AWS's own `AWS_ENDPOINT_URL_SQS`.
-pub fn queue_url(reader: &mut Reader<'_>) -> String {
-    reader.url("GENERATION_QUEUE_URL")
-}
-
-/// Reads the queue's settings. None where it cannot be set up; the reader then holds the problem.
-pub fn queue(reader: &mut Reader<'_>) -> Option<Queue> {
-    let url = reader.url("GENERATION_QUEUE_URL");
-    None
+/// The queue between acceptance and work: `GENERATION_QUEUE_URL`, and AWS's own variables, which Lambda sets.
+pub fn queue(reader: &mut Reader<'_>) -> Queue {
+    Queue::new(QueueOptions {
+        queue_url: reader.url("GENERATION_QUEUE_URL"),
+        region: reader.required("AWS_REGION"),
+        endpoint_url: reader.optional_url("AWS_ENDPOINT_URL_SQS"),
+        access_key_id: reader.required("AWS_ACCESS_KEY_ID"),
+        secret_access_key: reader.secret("AWS_SECRET_ACCESS_KEY"),
+        session_token: reader.optional_secret("AWS_SESSION_TOKEN"),
+        timeout: QUEUE_TIMEOUT,
+    })
 }

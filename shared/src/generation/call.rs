@@ -9,7 +9,8 @@ use crate::{
     domain::{
         attempt::{Attempt, AttemptStatus},
         cost::CostUsd,
-        failure::{Billed, Failure, Fault, classify},
+        failure::{Billed, Failure, classify},
+        fault::Fault,
         model::Model,
         run::Run,
         size::size_for,

@@ -27,8 +27,14 @@ pub struct EventLog {
 ///
 /// # Errors
 /// [`ReadError`].
-pub async fn read_log(database: &Database, scope: Scope, run_id: RunId, after: i32) -> Result<Option<EventLog>, ReadError> {
-    let sql = "/* read_log: $1 run, $2 owner, $3 whether every owner's, $4 sequence to go on after */
+pub async fn read_log(
+    database: &Database,
+    scope: Scope,
+    run_id: RunId,
+    after: i32,
+) -> Result<Option<EventLog>, ReadError> {
+    let sql =
+        "/* read_log: $1 run, $2 owner, $3 whether every owner's, $4 sequence to go on after */
         select run.status, run.sequence as latest, event.sequence, event.name, event.data
         from ai_image_runs run
         left join ai_image_run_events event on event.run_id = run.id and event.sequence > $4
@@ -37,19 +43,37 @@ pub async fn read_log(database: &Database, scope: Scope, run_id: RunId, after: i
     let owner = scope.owner().map(|owner| owner.0);
     let everything = scope == Scope::Everything;
     let rows = database
-        .read(sql, &[(&run_id.0, Type::UUID), (&owner, Type::UUID), (&everything, Type::BOOL), (&after, Type::INT4)])
+        .read(
+            sql,
+            &[
+                (&run_id.0, Type::UUID),
+                (&owner, Type::UUID),
+                (&everything, Type::BOOL),
+                (&after, Type::INT4),
+            ],
+        )
         .await?;
-    let Some(first) = rows.first() else { return Ok(None) };
+    let Some(first) = rows.first() else {
+        return Ok(None);
+    };
     let read = |column| StoredDataError::in_run(column, run_id);
     let status: String = first.try_get("status").map_err(read("status"))?;
     let sequence = first.try_get("latest").map_err(read("sequence"))?;
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
-        if row.try_get::<_, Option<i32>>("sequence").map_err(read("sequence"))?.is_some() {
+        if row
+            .try_get::<_, Option<i32>>("sequence")
+            .map_err(read("sequence"))?
+            .is_some()
+        {
             events.push(event_from_row(row, run_id)?);
         }
     }
-    Ok(Some(EventLog { status: RunStatus::parse(&status).unwrap_or(RunStatus::Running), sequence, events }))
+    Ok(Some(EventLog {
+        status: RunStatus::parse(&status).unwrap_or(RunStatus::Running),
+        sequence,
+        events,
+    }))
 }
 
 /// An event that waits to be published, with the owner of its run, who has the channel.
@@ -65,7 +89,11 @@ pub struct Unpublished {
 ///
 /// # Errors
 /// [`ReadError`].
-pub async fn find_unpublished(database: &Database, older_than_s: f64, limit: i64) -> Result<Vec<Unpublished>, ReadError> {
+pub async fn find_unpublished(
+    database: &Database,
+    older_than_s: f64,
+    limit: i64,
+) -> Result<Vec<Unpublished>, ReadError> {
     let sql = "/* find_unpublished: $1 age in seconds, $2 limit */
         select event.run_id, event.sequence, event.name, event.data, run.owner_user_id
         from ai_image_run_events event
@@ -75,12 +103,23 @@ pub async fn find_unpublished(database: &Database, older_than_s: f64, limit: i64
           and (run.lease_expires_at is null or run.lease_expires_at < now())
         order by event.run_id, event.sequence
         limit $2";
-    let rows = database.read(sql, &[(&older_than_s, Type::FLOAT8), (&limit, Type::INT8)]).await?;
+    let rows = database
+        .read(sql, &[(&older_than_s, Type::FLOAT8), (&limit, Type::INT8)])
+        .await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
-        let run_id = RunId(row.try_get("run_id").map_err(StoredDataError::at("ai_image_run_events", "run_id", String::new()))?);
-        let owner: Option<Uuid> = row.try_get("owner_user_id").map_err(StoredDataError::in_run("owner_user_id", run_id))?;
-        found.push(Unpublished { event: event_from_row(row, run_id)?, owner: owner.map(UserId) });
+        let run_id = RunId(row.try_get("run_id").map_err(StoredDataError::at(
+            "ai_image_run_events",
+            "run_id",
+            String::new(),
+        ))?);
+        let owner: Option<Uuid> = row
+            .try_get("owner_user_id")
+            .map_err(StoredDataError::in_run("owner_user_id", run_id))?;
+        found.push(Unpublished {
+            event: event_from_row(row, run_id)?,
+            owner: owner.map(UserId),
+        });
     }
     Ok(found)
 }

@@ -29,17 +29,28 @@ pub enum Canceled {
 ///
 /// # Errors
 /// [`RecordingError`]; repeating the request is harmless.
-pub async fn cancel(database: &Database, scope: Scope, run_id: RunId) -> Result<Canceled, RecordingError> {
+pub async fn cancel(
+    database: &Database,
+    scope: Scope,
+    run_id: RunId,
+) -> Result<Canceled, RecordingError> {
     let draft = event::failed(run_id, "canceled", "The run was canceled.");
     let owner = scope.owner().map(|owner| owner.0);
     let everything = scope == Scope::Everything;
     let rows = database
         .write(
             include_str!("cancel.sql"),
-            &[(&run_id.0, Type::UUID), (&owner, Type::UUID), (&everything, Type::BOOL), (&Json(&draft.data), Type::JSONB)],
+            &[
+                (&run_id.0, Type::UUID),
+                (&owner, Type::UUID),
+                (&everything, Type::BOOL),
+                (&Json(&draft.data), Type::JSONB),
+            ],
         )
         .await?;
-    let Some(row) = rows.first() else { return Ok(Canceled::NotFound) };
+    let Some(row) = rows.first() else {
+        return Ok(Canceled::NotFound);
+    };
     let read = |column| StoredDataError::in_event(column, run_id);
     if row.try_get("canceled").map_err(read("canceled"))? {
         return Ok(Canceled::AtOnce(Event {
@@ -50,5 +61,9 @@ pub async fn cancel(database: &Database, scope: Scope, run_id: RunId) -> Result<
         }));
     }
     let asked: bool = row.try_get("asked").map_err(read("asked"))?;
-    Ok(if asked { Canceled::Asked } else { Canceled::Over })
+    Ok(if asked {
+        Canceled::Asked
+    } else {
+        Canceled::Over
+    })
 }

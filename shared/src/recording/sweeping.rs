@@ -28,7 +28,12 @@ pub struct Unsent {
 ///
 /// # Errors
 /// [`ReadError`].
-pub async fn take_unsent(database: &Database, lease_s: f64, limit: i64, look_only: bool) -> Result<Vec<Unsent>, ReadError> {
+pub async fn take_unsent(
+    database: &Database,
+    lease_s: f64,
+    limit: i64,
+    look_only: bool,
+) -> Result<Vec<Unsent>, ReadError> {
     let sql = "/* take_unsent: $1 lease in seconds, $2 limit, $3 whether only to look */
         with stale as (
           select id, mode, status, trace_parent from ai_image_runs
@@ -43,10 +48,23 @@ pub async fn take_unsent(database: &Database, lease_s: f64, limit: i64, look_onl
           update ai_image_runs run set queued_at = now() from stale where run.id = stale.id and not $3 returning run.id
         )
         select stale.id, stale.mode, stale.status = 'running' as begun, stale.trace_parent from stale";
-    let rows = database.write(sql, &[(&lease_s, Type::FLOAT8), (&limit, Type::INT8), (&look_only, Type::BOOL)]).await?;
+    let rows = database
+        .write(
+            sql,
+            &[
+                (&lease_s, Type::FLOAT8),
+                (&limit, Type::INT8),
+                (&look_only, Type::BOOL),
+            ],
+        )
+        .await?;
     let mut unsent = Vec::with_capacity(rows.len());
     for row in &rows {
-        let id = RunId(row.try_get("id").map_err(StoredDataError::at("ai_image_runs", "id", String::new()))?);
+        let id = RunId(row.try_get("id").map_err(StoredDataError::at(
+            "ai_image_runs",
+            "id",
+            String::new(),
+        ))?);
         let read = |column| StoredDataError::in_run(column, id);
         let mode: String = row.try_get("mode").map_err(read("mode"))?;
         let job_type = match Mode::parse(&mode) {
@@ -66,7 +84,11 @@ pub async fn take_unsent(database: &Database, lease_s: f64, limit: i64, look_onl
 ///
 /// # Errors
 /// [`ReadError`].
-pub async fn find_overdue(database: &Database, max_age_s: f64, limit: i64) -> Result<Vec<RunId>, ReadError> {
+pub async fn find_overdue(
+    database: &Database,
+    max_age_s: f64,
+    limit: i64,
+) -> Result<Vec<RunId>, ReadError> {
     let sql = "/* find_overdue: $1 maximum age in seconds, $2 limit */
         select id from ai_image_runs
         where status in ('pending', 'running')
@@ -74,9 +96,17 @@ pub async fn find_overdue(database: &Database, max_age_s: f64, limit: i64) -> Re
           and (created_at <= now() - make_interval(secs => $1) or deadline_at <= now() or cancel_requested_at is not null)
         order by created_at
         limit $2";
-    let rows = database.read(sql, &[(&max_age_s, Type::FLOAT8), (&limit, Type::INT8)]).await?;
-    let ids = rows.iter().map(|row| row.try_get::<_, Uuid>("id").map(RunId));
-    Ok(ids.collect::<Result<_, _>>().map_err(StoredDataError::at("ai_image_runs", "id", String::new()))?)
+    let rows = database
+        .read(sql, &[(&max_age_s, Type::FLOAT8), (&limit, Type::INT8)])
+        .await?;
+    let ids = rows
+        .iter()
+        .map(|row| row.try_get::<_, Uuid>("id").map(RunId));
+    Ok(ids.collect::<Result<_, _>>().map_err(StoredDataError::at(
+        "ai_image_runs",
+        "id",
+        String::new(),
+    ))?)
 }
 
 /// Of these paths in the bucket, those that no record and no unfinished run owns.
@@ -92,5 +122,11 @@ pub async fn find_orphans(database: &Database, paths: &[String]) -> Result<Vec<S
             where id::text = substring(path from '^generated/([0-9a-f-]{36})[.]') and status in ('pending', 'running'))";
     let rows = database.read(sql, &[(&paths, Type::TEXT_ARRAY)]).await?;
     let found = rows.iter().map(|row| row.try_get("path"));
-    Ok(found.collect::<Result<_, _>>().map_err(StoredDataError::at("generated_images", "storage_path", String::new()))?)
+    Ok(found
+        .collect::<Result<_, _>>()
+        .map_err(StoredDataError::at(
+            "generated_images",
+            "storage_path",
+            String::new(),
+        ))?)
 }
