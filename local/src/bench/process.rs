@@ -79,6 +79,12 @@ impl FunctionProcess {
         peak_memory(self.child.id()?)
     }
 
+    /// Processor time that it has used so far.
+    #[must_use]
+    pub fn processor_time(&self) -> Option<Duration> {
+        processor_time(self.child.id()?)
+    }
+
     /// The end of what it wrote.
     #[must_use]
     pub fn last_words(&mut self) -> String {

@@ -247,7 +247,39 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use shared::tls::{HttpClientOptions, http_client};
+
     use super::*;
+
+    /// Polls once, answers the event itself to `path`, as a function's runtime would.
+    async fn echo(api: &RuntimeApi, path: &str) {
+        let client = http_client(HttpClientOptions::default()).unwrap();
+        let base = format!("http://{}/2018-06-01/runtime/invocation", api.address());
+        let event = client.get(format!("{base}/next")).send().await.unwrap();
+        let id = event.headers()["lambda-runtime-aws-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let event = event.bytes().await.unwrap();
+        let answer = client
+            .post(format!("{base}/{id}/{path}"))
+            .body(event)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 202);
+    }
+
+    #[tokio::test]
+    async fn events_are_handed_over_and_answers_come_back() {
+        let api = RuntimeApi::start().await.unwrap();
+        let event = json!({"statusCode": 200, "body": "hello"});
+        let (answer, ()) = tokio::join!(api.invoke(&event), echo(&api, "response"));
+        assert_eq!(answer.unwrap().expect_status(200).unwrap(), "hello");
+        let (failure, ()) = tokio::join!(api.invoke(&event), echo(&api, "error"));
+        assert!(failure.unwrap_err().to_string().contains("hello"));
+    }
 
     #[test]
     fn both_forms_of_an_http_answer_are_read() {

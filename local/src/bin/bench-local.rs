@@ -24,6 +24,12 @@ struct Arguments {
     /// Starts measured of each function.
     #[arg(long, default_value_t = 30)]
     starts: usize,
+    /// Requests measured of each kind; 0 leaves out everything that needs a database.
+    #[arg(long, default_value_t = 200)]
+    requests: usize,
+    /// Images made, one at a time.
+    #[arg(long, default_value_t = 26)]
+    images: usize,
 }
 
 #[tokio::main]
@@ -34,6 +40,8 @@ async fn main() -> anyhow::Result<()> {
         profile: arguments.profile,
         functions: arguments.functions,
         starts: arguments.starts,
+        requests: arguments.requests,
+        images: arguments.images,
     };
     let report = bench::run(&options, &|step| eprintln!("{step} …")).await?;
     println!("{report}");
