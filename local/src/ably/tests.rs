@@ -1,5 +1,7 @@
 //! The stand-in over real loopback: HTTP, websocket and server-sent events.
 
+mod official_client;
+
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
