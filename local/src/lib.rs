@@ -2,9 +2,13 @@
 
 pub mod ably;
 pub mod bench;
+pub mod binaries;
+pub mod gateway;
+pub mod lambda;
 pub mod migrate;
 pub mod openai;
 pub mod postgres;
 pub mod script;
 pub mod sqs;
 pub mod supabase;
+pub mod template;
