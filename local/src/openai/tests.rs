@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Running, start};
 
+mod client;
 mod contract;
 mod edits;
 mod faults;
