@@ -1,7 +1,9 @@
 //! Logs: one JSON object a line on standard output, where CloudWatch takes them from.
 
-use std::{error::Error, fmt::Write};
+use std::{error::Error, fmt::Write as _, io::Write as _};
 
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use tracing::level_filters::LevelFilter;
 
 use crate::domain::{cost::CostUsd, run::Run};
@@ -47,4 +49,28 @@ pub fn run_ended(run: &Run, status: &str, error_code: Option<&str>) {
         cost_usd = run.attempts.iter().filter_map(|attempt| attempt.cost_usd).map(CostUsd::nanos).sum::<u64>() as f64 / 1e9,
         "a run ended"
     );
+}
+
+/// Writes counts as CloudWatch metrics: one line in the embedded metric format, under the namespace `Darkroom` and the dimension
+/// `Function`. Such a line must be the whole object, so it does not go through the log's own format.
+pub fn metrics(function: &str, counts: &Value) {
+    let Some(counts) = counts.as_object() else {
+        return;
+    };
+    let metrics: Vec<Value> = counts
+        .keys()
+        .map(|name| json!({"Name": name, "Unit": "Count"}))
+        .collect();
+    let mut line = json!({
+        "_aws": {
+            "Timestamp": Timestamp::now().as_millisecond(),
+            "CloudWatchMetrics": [{"Namespace": "Darkroom", "Dimensions": [["Function"]], "Metrics": metrics}],
+        },
+        "Function": function,
+    });
+    if let Some(line) = line.as_object_mut() {
+        line.extend(counts.clone());
+    }
+    // A log that cannot be written to is not a reason to fail.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

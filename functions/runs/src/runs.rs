@@ -10,17 +10,16 @@ use shared::{
     },
     domain::{
         caller::{AnonymousHistory, Caller, Scope},
-        event,
         id::RunId,
         page::Cursor,
-        run::{Run, RunStatus},
+        run::RunStatus,
     },
     http::{Facts, FieldError, Problem, Reply, auth, query::Query, request::path_id},
     postgres::{
         Database,
         runs::{RunFilter, find_run, list_runs},
     },
-    submission::answer::scope_of,
+    submission::answer::{run_record, scope_of},
     supabase::auth::TokenVerifier,
 };
 
@@ -68,7 +67,7 @@ impl Runs {
         let run = run.ok_or_else(|| {
             Problem::not_found("run_id", format!("There is no run {id} that you may see."))
         })?;
-        let reply = Reply::json_value(StatusCode::OK, &self.record(facts, &run))
+        let reply = Reply::json_value(StatusCode::OK, &run_record(&self.http, facts, &run))
             .with_etag(facts.if_none_match.as_deref());
         Ok(if run.status.is_end() {
             reply
@@ -129,7 +128,10 @@ impl Runs {
             }
             .to_string()
         });
-        let records: Vec<Value> = runs.iter().map(|run| self.record(facts, run)).collect();
+        let records: Vec<Value> = runs
+            .iter()
+            .map(|run| run_record(&self.http, facts, run))
+            .collect();
         let page = json!({"runs": records, "count": runs.len(), "offset": offset, "limit": limit, "next_cursor": next_cursor});
         let reply =
             Reply::json_value(StatusCode::OK, &page).with_etag(facts.if_none_match.as_deref());
@@ -144,49 +146,5 @@ impl Runs {
             &format!("/ai/runs?limit={limit}{status}&cursor={cursor}"),
         );
         Ok(reply.with_text_header(header::LINK, &format!("<{next}>; rel=\"next\"")))
-    }
-
-    /// A run as the API shows it: the columns of its row but for those that only Darkroom's own statements need, and where to go next.
-    fn record(&self, facts: &Facts, run: &Run) -> Value {
-        let url = |path: String| facts.url(self.http.public_url.as_deref(), &path);
-        json!({
-            "id": run.id,
-            "owner_user_id": run.owner,
-            "mode": run.mode,
-            "asset_kind": run.asset_kind,
-            "user_prompt": run.user_prompt,
-            "resolved_prompt": run.resolved_prompt,
-            "style_preset": run.style_preset,
-            "provider": run.provider,
-            "model": run.model,
-            "options": run.options,
-            "retry_count": run.retry_count,
-            "status": run.status,
-            "error_code": run.error_code,
-            "error_message": run.error_message,
-            "error_meta": run.error_meta,
-            "image_url": run.image_url,
-            "response_metadata": run.response_metadata,
-            "attempts": run.attempts,
-            "started_at": run.started_at,
-            "completed_at": run.completed_at,
-            "created_at": run.created_at,
-            "sequence": run.sequence,
-            "image_id": run.image_id,
-            "dataset_id": run.dataset_id,
-            "parent_image_id": run.parent_image_id,
-            "cost_usd": run.cost_usd,
-            "price_version": run.price_version,
-            "cancel_requested_at": run.cancel_requested_at,
-            "deadline_at": run.deadline_at,
-            "retry_unknown": run.retry_unknown,
-            "channel": event::channel(run.owner, run.id),
-            "urls": {
-                "run": url(format!("/ai/runs/{}", run.id)),
-                "events": url(format!("/ai/runs/{}/events", run.id)),
-                "cancel": url(format!("/ai/runs/{}/cancel", run.id)),
-                "image": run.image_id.map(|id| url(format!("/ai/generated-images/{id}"))),
-            },
-        })
     }
 }

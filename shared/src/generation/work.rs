@@ -35,6 +35,20 @@ pub enum Worked {
     GivenBack,
 }
 
+/// Ends a run that cannot be worked on: with the image that lies in storage, if an earlier worker got so far, else in this way. None
+/// where it had ended before.
+///
+/// # Errors
+/// [`RecordingError`] when the run's state cannot be written.
+pub async fn conclude(
+    clients: &Clients,
+    settings: &WorkSettings,
+    run_id: RunId,
+    ending: &Ending,
+) -> Result<Option<Worked>, RecordingError> {
+    hold(clients, settings, run_id, Deadline::NONE, Some(ending)).await
+}
+
 /// Works on a run until it has ended or must be given back.
 ///
 /// # Errors
@@ -46,6 +60,19 @@ pub async fn work(
     run_id: RunId,
     deadline: Deadline,
 ) -> Result<Worked, RecordingError> {
+    Ok(hold(clients, settings, run_id, deadline, None)
+        .await?
+        .unwrap_or(Worked::Over))
+}
+
+/// Claims a run, keeps it, and brings it as far as it goes, or to the given end. None where it had ended before.
+async fn hold(
+    clients: &Clients,
+    settings: &WorkSettings,
+    run_id: RunId,
+    deadline: Deadline,
+    end: Option<&Ending>,
+) -> Result<Option<Worked>, RecordingError> {
     let (run, lease, started) = match lease::claim(
         &clients.database,
         run_id,
@@ -59,9 +86,9 @@ pub async fn work(
             lease,
             started,
         } => (*run, lease, started),
-        Claim::Held => return Ok(Worked::Held),
-        Claim::Over(_) => return Ok(Worked::Over),
-        Claim::Gone => return Ok(Worked::Gone),
+        Claim::Held => return Ok(Some(Worked::Held)),
+        Claim::Over(_) => return Ok(None),
+        Claim::Gone => return Ok(Some(Worked::Gone)),
     };
     let channel = event::channel(run.owner, run.id);
     let (events, publishing) = publisher::publisher(clients, run.id, channel);
@@ -79,13 +106,13 @@ pub async fn work(
     };
     let ending = async {
         tokio::select! {
-            worked = progress.to_the_end() => worked,
+            worked = progress.to_the_end(end) => worked,
             never = keep(clients, &held, settings.lease) => match never {},
         }
     };
     // The publisher ends when `progress`, and with it the sender of events, is gone.
     let (worked, ()) = tokio::join!(ending, publishing);
-    worked
+    worked.map(Some)
 }
 
 /// Renews a lease for as long as it is polled. When the lease is lost all the same, work goes on: what it would record is refused by
@@ -116,7 +143,7 @@ struct Progress<'a> {
 }
 
 impl Progress<'_> {
-    async fn to_the_end(mut self) -> Result<Worked, RecordingError> {
+    async fn to_the_end(mut self, end: Option<&Ending>) -> Result<Worked, RecordingError> {
         loop {
             match step::next_step(&self.run, &self.settings.schedule, self.lease.now()) {
                 Step::LookForImage => {
@@ -130,6 +157,9 @@ impl Progress<'_> {
                     delay_ms,
                     wait,
                 } => {
+                    if let Some(end) = end {
+                        return self.fail(end).await;
+                    }
                     let openai = match &self.clients.openai {
                         Some(openai) if self.deadline.allows(wait + self.settings.call_timeout) => {
                             openai

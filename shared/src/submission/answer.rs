@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::headers;
 use crate::{
@@ -145,6 +145,50 @@ pub fn accepted(settings: &HttpSettings, facts: &Facts, caller: &Caller, run_id:
     Reply::json_value(StatusCode::ACCEPTED, &body)
         .with_text_header(header::LOCATION, &location)
         .with_header(header::RETRY_AFTER, HeaderValue::from(LOOK_AGAIN_S))
+}
+
+/// A run as the API shows it: the columns of its row but for those that only Darkroom's own statements need, and where to go next.
+pub fn run_record(settings: &HttpSettings, facts: &Facts, run: &Run) -> Value {
+    let url = |path: String| facts.url(settings.public_url.as_deref(), &path);
+    json!({
+        "id": run.id,
+        "owner_user_id": run.owner,
+        "mode": run.mode,
+        "asset_kind": run.asset_kind,
+        "user_prompt": run.user_prompt,
+        "resolved_prompt": run.resolved_prompt,
+        "style_preset": run.style_preset,
+        "provider": run.provider,
+        "model": run.model,
+        "options": run.options,
+        "retry_count": run.retry_count,
+        "status": run.status,
+        "error_code": run.error_code,
+        "error_message": run.error_message,
+        "error_meta": run.error_meta,
+        "image_url": run.image_url,
+        "response_metadata": run.response_metadata,
+        "attempts": run.attempts,
+        "started_at": run.started_at,
+        "completed_at": run.completed_at,
+        "created_at": run.created_at,
+        "sequence": run.sequence,
+        "image_id": run.image_id,
+        "dataset_id": run.dataset_id,
+        "parent_image_id": run.parent_image_id,
+        "cost_usd": run.cost_usd,
+        "price_version": run.price_version,
+        "cancel_requested_at": run.cancel_requested_at,
+        "deadline_at": run.deadline_at,
+        "retry_unknown": run.retry_unknown,
+        "channel": event::channel(run.owner, run.id),
+        "urls": {
+            "run": url(format!("/ai/runs/{}", run.id)),
+            "events": url(format!("/ai/runs/{}/events", run.id)),
+            "cancel": url(format!("/ai/runs/{}/cancel", run.id)),
+            "image": run.image_id.map(|id| url(format!("/ai/generated-images/{id}"))),
+        },
+    })
 }
 
 /// A run that ended without an image.
