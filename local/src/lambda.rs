@@ -190,6 +190,22 @@ impl Lambda {
         reports
     }
 
+    /// Waits until every process that was started has asked for work, or ended, but no longer than this.
+    pub async fn wait_until_warm(&self, limit: Duration) {
+        let all_ready = async {
+            for instance in self.inner.registry.all() {
+                let mut ready = instance.ready();
+                tokio::select! {
+                    // The sender lives as long as the instance.
+                    _ = ready.wait_for(|ready| *ready) => {}
+                    () = instance.gone() => {}
+                }
+            }
+        };
+        // Whoever asks next waits for what is not ready.
+        let _ = tokio::time::timeout(limit, all_ready).await;
+    }
+
     /// Ends every process, and waits until they are gone.
     pub async fn stop(&self) {
         self.begin_stop();

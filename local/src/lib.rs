@@ -10,5 +10,6 @@ pub mod openai;
 pub mod postgres;
 pub mod script;
 pub mod sqs;
+pub mod stack;
 pub mod supabase;
 pub mod template;
