@@ -17,6 +17,7 @@ mod contract;
 mod edits;
 mod faults;
 mod generations;
+mod tables;
 
 async fn stand_in() -> (Running, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
