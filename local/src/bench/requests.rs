@@ -66,6 +66,28 @@ impl Bench<'_> {
             let events = std::iter::repeat_n(events::http(&request), self.requests + 1);
             measured.push(function.measure(label, events, expect(200)).await?);
         }
+        if let Some(binary) = self.binary("cancel")
+            && ids.pending.len() > 1
+        {
+            progress("requests to cancel");
+            let mut function = WarmFunction::start(binary, self.surroundings).await?;
+            let events = ids.pending.iter().map(|id| cancel(&token, id));
+            measured.push(
+                function
+                    .measure("cancel (pending)", events, expect(200))
+                    .await?,
+            );
+        }
+        if let Some(binary) = self.binary("sweep") {
+            progress("rounds of the sweep");
+            let mut function = WarmFunction::start(binary, self.surroundings).await?;
+            let events = std::iter::repeat_n(json!({ "dry_run": true }), self.images + 1);
+            measured.push(
+                function
+                    .measure("sweep (dry run)", events, |_| Ok(()))
+                    .await?,
+            );
+        }
         Ok(measured)
     }
 
@@ -105,9 +127,13 @@ impl Bench<'_> {
         let run = "select id::text from ai_image_runs where image_id is not null limit 1";
         let id =
             async |query| anyhow::Ok(client.query_opt(query, &[]).await?.map(|row| row.get(0)));
+        let pending = "select id::text from ai_image_runs where status = 'pending' limit $1";
+        let limit = i64::try_from(self.requests + 1)?;
+        let pending = client.query(pending, &[&limit]).await?;
         Ok(Ids {
             image: id(image).await?,
             run: id(run).await?,
+            pending: pending.iter().map(|row| row.get(0)).collect(),
         })
     }
 }
@@ -115,6 +141,7 @@ impl Bench<'_> {
 struct Ids {
     image: Option<String>,
     run: Option<String>,
+    pending: Vec<String>,
 }
 
 /// The event of a request for an image.
@@ -130,6 +157,17 @@ pub fn generate(token: &str, headers: &[(&str, &str)]) -> Value {
             "prompt": "A lighthouse at dusk, seen from the sea, in the style of a linocut",
             "resolution": "1K",
         }),
+        ..HttpRequest::default()
+    })
+}
+
+fn cancel(token: &str, id: &str) -> Value {
+    events::http(&HttpRequest {
+        method: "POST",
+        path: format!("/ai/runs/{id}/cancel"),
+        resource: "/ai/runs/{run_id}/cancel",
+        parameter: Some(("run_id", id)),
+        token,
         ..HttpRequest::default()
     })
 }
@@ -160,6 +198,8 @@ fn reads<'a>(token: &'a str, ids: &'a Ids) -> Vec<(&'static str, &'static str, H
     if let Some(id) = &ids.run {
         let request = read("/ai/runs/{run_id}", Some(("run_id", id)));
         reads.push(("runs", "runs (one)", request));
+        let request = read("/ai/runs/{run_id}/events", Some(("run_id", id)));
+        reads.push(("events", "events (JSON)", request));
     }
     let mut realtime = read("/api/realtime/token", None);
     realtime.method = "POST";

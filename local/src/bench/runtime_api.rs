@@ -42,6 +42,8 @@ impl Drop for RuntimeApi {
 /// What a function answered, and when.
 #[derive(Debug)]
 pub struct Invocation {
+    /// From handing the event over until the answer begins.
+    pub begun_after: Duration,
     /// From handing the event over to the whole answer.
     pub elapsed: Duration,
     /// The answer's body as the runtime posted it.
@@ -196,6 +198,7 @@ async fn response(
     Path(id): Path<String>,
     body: Body,
 ) -> StatusCode {
+    let begun_at = Instant::now();
     let mut pieces = body.into_data_stream();
     let mut answer = Vec::new();
     while let Some(piece) = pieces.next().await {
@@ -209,6 +212,7 @@ async fn response(
     }
     shared.finish(&id, |handed_at| {
         Ok(Invocation {
+            begun_after: begun_at.duration_since(handed_at),
             elapsed: handed_at.elapsed(),
             answer: answer.into(),
         })
@@ -284,6 +288,7 @@ mod tests {
     #[test]
     fn both_forms_of_an_http_answer_are_read() {
         let invocation = |answer: &'static [u8]| Invocation {
+            begun_after: Duration::ZERO,
             elapsed: Duration::ZERO,
             answer: Bytes::from_static(answer),
         };

@@ -31,7 +31,9 @@ pub struct Requests {
     pub name: String,
     /// The first request of the process: it connects, and fetches what it needs once.
     pub first: Duration,
-    /// The later ones, one after the other.
+    /// The later ones, one after the other, until the answer begins.
+    pub later_begun: Times,
+    /// The later ones, until the answer is whole.
     pub later: Times,
     /// Round trips to the database of the first request, connecting among them.
     pub first_round_trips: u64,
@@ -86,7 +88,7 @@ impl WarmFunction {
         events: impl Iterator<Item = Value>,
         check: impl Fn(&Invocation) -> anyhow::Result<()>,
     ) -> anyhow::Result<Requests> {
-        let mut series = Vec::new();
+        let (mut begun, mut series) = (Vec::new(), Vec::new());
         let mut first = None;
         let before = self.round_trips();
         for event in events {
@@ -94,7 +96,10 @@ impl WarmFunction {
             check(&invocation).with_context(|| name.to_owned())?;
             match first {
                 None => first = Some((invocation.elapsed, self.round_trips())),
-                Some(_) => series.push(invocation.elapsed),
+                Some(_) => {
+                    begun.push(invocation.begun_after);
+                    series.push(invocation.elapsed);
+                }
             }
         }
         let (first, after_first) = first.context("no request was asked for")?;
@@ -104,6 +109,7 @@ impl WarmFunction {
         Ok(Requests {
             name: name.to_owned(),
             first,
+            later_begun: Times::of(begun).context("only one request was asked for")?,
             later: Times::of(series).context("only one request was asked for")?,
             first_round_trips: after_first - before,
             later_round_trips,
