@@ -13,11 +13,12 @@ use local::{
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use shared::tls::HttpClientOptions;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 /// How long a test waits for something that should happen soon.
-pub const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// The functions are built once for all tests.
 async fn functions() -> anyhow::Result<Binaries> {
@@ -31,103 +32,156 @@ async fn functions() -> anyhow::Result<Binaries> {
 }
 
 /// A running stack with a database of its own.
-pub struct World {
-    pub stack: Stack,
-    pub database: TestDatabase,
+pub(crate) struct World {
+    pub(crate) stack: Stack,
+    pub(crate) database: TestDatabase,
     http: reqwest::Client,
     _data: TempDir,
 }
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Answer {
-    pub async fn of(response: Response) -> Self {
+    pub(crate) async fn of(response: Response) -> Self {
         let status = response.status();
         let headers = response.headers().clone();
         let text = response.text().await.unwrap();
-        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
-        Self { status, headers, body }
+        let body = if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text).unwrap_or(Value::String(text))
+        };
+        Self {
+            status,
+            headers,
+            body,
+        }
     }
 
     /// A text header, or the empty text.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// Asserts that this is problem+json of a status, and gives the names of the fields it complains about.
-    pub fn problem_fields(&self, status: u16) -> Vec<String> {
+    pub(crate) fn problem_fields(&self, status: u16) -> Vec<String> {
         assert_eq!(self.status.as_u16(), status, "{self:#?}");
-        assert_eq!(self.header("content-type"), "application/problem+json", "{self:#?}");
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:#?}"
+        );
         assert_eq!(self.body["status"], status);
-        assert_eq!(self.body["type"], format!("urn:darkroom:problem:{}", self.body["code"].as_str().unwrap()));
+        assert_eq!(
+            self.body["type"],
+            format!(
+                "urn:darkroom:problem:{}",
+                self.body["code"].as_str().unwrap()
+            )
+        );
         assert_eq!(self.body["instance"], self.header("x-request-id"));
         let errors = self.body["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+        errors
+            .iter()
+            .map(|error| error["field"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
 impl World {
     /// A stack with these settings beside the usual ones.
-    pub async fn start(settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         let database = TestDatabase::migrated().await.unwrap();
         let data = tempfile::tempdir().unwrap();
         let mut options = StackOptions::new(data.path());
         options.database = DatabaseChoice::Migrated(database.url().to_owned());
         options.binaries = Some(functions().await.unwrap());
-        options.settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>();
+        options.settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect::<BTreeMap<_, _>>();
         let stack = Stack::start(options).await.unwrap();
-        Self { stack, database, http: reqwest::Client::new(), _data: data }
+        Self {
+            stack,
+            database,
+            http: shared::tls::http_client(HttpClientOptions::with_timeout(Duration::from_secs(
+                300,
+            )))
+            .unwrap(),
+            _data: data,
+        }
     }
 
     /// A request to the API by nobody in particular.
-    pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.stack.ready().api_url))
+    pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.stack.ready().api_url))
     }
 
     /// A request to the API by the test user.
-    pub fn user(&self, method: Method, path: &str) -> RequestBuilder {
-        self.anonymous(method, path).bearer_auth(&self.stack.ready().user.token)
+    pub(crate) fn user(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path)
+            .bearer_auth(&self.stack.ready().user.token)
     }
 
     /// A request to the API by the other test user.
-    pub fn other_user(&self, method: Method, path: &str) -> RequestBuilder {
-        self.anonymous(method, path).bearer_auth(&self.stack.ready().other_user.token)
+    pub(crate) fn other_user(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path)
+            .bearer_auth(&self.stack.ready().other_user.token)
     }
 
     /// `POST /ai/generate` by the test user.
-    pub async fn generate(&self, body: Value) -> Answer {
-        send(self.user(Method::POST, "/ai/generate").body(body.to_string())).await
+    pub(crate) async fn generate(&self, body: Value) -> Answer {
+        send(
+            self.user(Method::POST, "/ai/generate")
+                .body(body.to_string()),
+        )
+        .await
     }
 
     /// `POST /ai/generate` by the test user, without waiting; the run's id.
-    pub async fn begin(&self, body: Value) -> String {
-        let answer = send(self.user(Method::POST, "/ai/generate").header("prefer", "respond-async").body(body.to_string())).await;
+    pub(crate) async fn begin(&self, body: Value) -> String {
+        let answer = send(
+            self.user(Method::POST, "/ai/generate")
+                .header("prefer", "respond-async")
+                .body(body.to_string()),
+        )
+        .await;
         assert_eq!(answer.status, 202, "{answer:#?}");
         answer.body["run_id"].as_str().unwrap().to_owned()
     }
 
     /// `GET` by the test user.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         send(self.user(Method::GET, path)).await
     }
 
     /// Waits for a run of the test user to end; its record.
-    pub async fn ended(&self, run_id: &str) -> Value {
+    pub(crate) async fn ended(&self, run_id: &str) -> Value {
         self.until(&format!("the end of run {run_id}"), || async {
             let run = self.get(&format!("/ai/runs/{run_id}")).await.body;
-            ["succeeded", "failed", "canceled"].contains(&run["status"].as_str()?).then_some(run)
+            ["succeeded", "failed", "canceled"]
+                .contains(&run["status"].as_str()?)
+                .then_some(run)
         })
         .await
     }
 
     /// Waits until something is there.
-    pub async fn until<T, F: Future<Output = Option<T>>>(&self, what: &str, look: impl Fn() -> F) -> T {
+    pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+        &self,
+        what: &str,
+        look: impl Fn() -> F,
+    ) -> T {
         let begun = Instant::now();
         loop {
             if let Some(found) = look().await {
@@ -139,12 +193,12 @@ impl World {
     }
 
     /// Says what the OpenAI stand-in does next.
-    pub async fn openai(&self, script: Value) {
+    pub(crate) async fn openai(&self, script: Value) {
         self.control(&self.stack.ready().openai_url, script).await;
     }
 
     /// Says what the storage stand-in does next.
-    pub async fn storage(&self, script: Value) {
+    pub(crate) async fn storage(&self, script: Value) {
         self.control(&self.stack.ready().storage_url, script).await;
     }
 
@@ -154,47 +208,75 @@ impl World {
     }
 
     /// What the OpenAI stand-in was asked.
-    pub async fn openai_calls(&self) -> Vec<Value> {
+    pub(crate) async fn openai_calls(&self) -> Vec<Value> {
         let url = format!("{}/_calls", self.stack.ready().openai_url);
-        send(self.http.get(url)).await.body.as_array().cloned().unwrap_or_default()
+        send(self.http.get(url))
+            .await
+            .body
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Calls a function by Lambda's Invoke API.
-    pub async fn invoke(&self, function: &str, event: Value) -> Value {
-        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.stack.ready().lambda_url);
+    pub(crate) async fn invoke(&self, function: &str, event: Value) -> Value {
+        let url = format!(
+            "{}/2015-03-31/functions/{function}/invocations",
+            self.stack.ready().lambda_url
+        );
         send(self.http.post(url).json(&event)).await.body
     }
 
     /// One round of the sweep.
-    pub async fn sweep(&self) -> Value {
+    pub(crate) async fn sweep(&self) -> Value {
         self.invoke("sweep", json!({})).await
     }
 
     /// The running instances of a function: process ids.
-    pub async fn instances(&self, function: &str) -> Vec<u32> {
-        let instances = send(self.http.get(format!("{}/_instances", self.stack.ready().lambda_url))).await.body;
-        let of_function = instances.as_array().unwrap().iter().filter(|instance| instance["function"] == function);
-        of_function.map(|instance| u32::try_from(instance["pid"].as_u64().unwrap()).unwrap()).collect()
+    pub(crate) async fn instances(&self, function: &str) -> Vec<u32> {
+        let instances = send(
+            self.http
+                .get(format!("{}/_instances", self.stack.ready().lambda_url)),
+        )
+        .await
+        .body;
+        let of_function = instances
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|instance| instance["function"] == function);
+        of_function
+            .map(|instance| u32::try_from(instance["pid"].as_u64().unwrap()).unwrap())
+            .collect()
     }
 
     /// The rows of a query, as text.
-    pub async fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         let client = local::postgres::connect(self.database.url()).await.unwrap();
         let messages = client.simple_query(sql).await.unwrap();
         let rows = messages.iter().filter_map(|message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        rows.map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).collect()
+        rows.map(|row| {
+            (0..row.len())
+                .map(|column| row.get(column).map(str::to_owned))
+                .collect()
+        })
+        .collect()
     }
 
     /// The first column of a query's only row.
-    pub async fn value(&self, sql: &str) -> Option<String> {
-        self.rows(sql).await.into_iter().next().and_then(|row| row.into_iter().next().flatten())
+    pub(crate) async fn value(&self, sql: &str) -> Option<String> {
+        self.rows(sql)
+            .await
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next().flatten())
     }
 
     /// Fetches a public URL.
-    pub async fn fetch(&self, url: &str) -> Vec<u8> {
+    pub(crate) async fn fetch(&self, url: &str) -> Vec<u8> {
         let response = self.http.get(url).send().await.unwrap();
         assert_eq!(response.status(), 200, "{url}");
         response.bytes().await.unwrap().to_vec()
@@ -202,6 +284,13 @@ impl World {
 }
 
 /// Sends a request and reads the answer whole.
-pub async fn send(request: RequestBuilder) -> Answer {
-    Answer::of(request.header("content-type", "application/json").send().await.unwrap()).await
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
+    Answer::of(
+        request
+            .header("content-type", "application/json")
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await
 }
