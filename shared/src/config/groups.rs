@@ -37,9 +37,7 @@ pub fn database(
     let mut options = DatabaseOptions::new(url, format!("darkroom-{function}"));
     options.ca_cert = reader.optional("DATABASE_CA_CERT");
     options.max_connections = max_connections;
-    if reader.optional("DATABASE_URL").is_none() {
-        return None;
-    }
+    reader.optional("DATABASE_URL")?;
     match Database::new(&options) {
         Ok(database) => Some(database),
         Err(error) => {

@@ -184,8 +184,6 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn every_problem_is_reported_at_once_and_no_secret_is() {
         let source = |name: &str| match name {

@@ -106,7 +106,7 @@ async fn hold(
     };
     let ending = async {
         tokio::select! {
-            worked = progress.to_the_end(end) => worked,
+            worked = progress.bring_to_end(end) => worked,
             never = keep(clients, &held, settings.lease) => match never {},
         }
     };
@@ -143,7 +143,7 @@ struct Progress<'a> {
 }
 
 impl Progress<'_> {
-    async fn to_the_end(mut self, end: Option<&Ending>) -> Result<Worked, RecordingError> {
+    async fn bring_to_end(mut self, end: Option<&Ending>) -> Result<Worked, RecordingError> {
         loop {
             match step::next_step(&self.run, &self.settings.schedule, self.lease.now()) {
                 Step::LookForImage => {

@@ -155,15 +155,12 @@ impl Fields {
     /// An object of at most so many bytes as JSON.
     pub fn object(&mut self, name: &str, bytes: usize) -> Option<Map<String, Value>> {
         let allowed = format!("a JSON object of at most {bytes} bytes");
-        let Some(value) = self.typed(
+        let value = self.typed(
             name,
             "must be an object.",
             allowed.clone(),
             Value::is_object,
-        )?
-        else {
-            return None;
-        };
+        )??;
         let text = value.to_string();
         if text.len() > bytes {
             self.error(FieldError::new(

@@ -38,9 +38,13 @@ impl FieldError {
     }
 }
 
-/// A failure as the caller sees it, and beside it the cause that only the log sees.
+/// A failure as the caller sees it, and beside it the cause that only the log sees. Boxed, since it travels in `Result`s whose
+/// success is small.
 #[derive(Debug)]
-pub struct Problem {
+pub struct Problem(Box<Content>);
+
+#[derive(Debug)]
+struct Content {
     status: StatusCode,
     code: Cow<'static, str>,
     title: &'static str,
@@ -61,7 +65,7 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self {
+        Self(Box::new(Content {
             status,
             code: code.into(),
             title,
@@ -72,7 +76,7 @@ impl Problem {
             headers: HeaderMap::new(),
             extra: Map::new(),
             cause: None,
-        }
+        }))
     }
 
     /// 400: fields, parameters or headers that cannot be used.
@@ -82,15 +86,13 @@ impl Problem {
             .map(|error| format!("{}: {}", error.field, error.message))
             .collect::<Vec<_>>()
             .join(" ");
-        Self {
-            errors,
-            ..Self::new(
-                StatusCode::BAD_REQUEST,
-                "invalid-request",
-                "The request cannot be used",
-                detail,
-            )
-        }
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid-request",
+            "The request cannot be used",
+            detail,
+        )
+        .with_errors(errors)
     }
 
     /// 400 for a single field.
@@ -120,15 +122,13 @@ impl Problem {
             "is too large.",
             format!("at most {limit} bytes"),
         )];
-        Self {
-            errors,
-            ..Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-too-large",
-                "The body is too large",
-                detail,
-            )
-        }
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            "The body is too large",
+            detail,
+        )
+        .with_errors(errors)
     }
 
     /// 401: a token that does not verify, or none where one is needed.
@@ -146,10 +146,7 @@ impl Problem {
     pub fn not_found(field: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let errors = vec![FieldError::new(field, detail.clone(), Value::Null)];
-        Self {
-            errors,
-            ..Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
-        }
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail).with_errors(errors)
     }
 
     /// 503: something that Darkroom needs does not answer.
@@ -173,17 +170,24 @@ impl Problem {
         )
     }
 
+    /// Adds what is wrong with which field.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
     /// Adds the run it is about.
     #[must_use]
     pub fn with_run(mut self, run_id: RunId) -> Self {
-        self.run_id = Some(run_id);
+        self.0.run_id = Some(run_id);
         self
     }
 
     /// Says whether trying again can help.
     #[must_use]
     pub fn retryable(mut self, retryable: bool) -> Self {
-        self.retryable = Some(retryable);
+        self.0.retryable = Some(retryable);
         self
     }
 
@@ -196,70 +200,71 @@ impl Problem {
     /// Adds a header to the answer.
     #[must_use]
     pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
     /// Adds a field of its own to the body.
     #[must_use]
     pub fn with_extra(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(name.to_owned(), value.into());
+        self.0.extra.insert(name.to_owned(), value.into());
         self
     }
 
     /// Keeps the cause for the log.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.cause = Some(cause.into());
+        self.0.cause = Some(cause.into());
         self
     }
 
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The code.
     pub fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     /// What the log should say, if anything.
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync)> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     /// The answer. `request_id` becomes `instance`.
     pub fn into_reply(self, request_id: &str) -> Reply {
+        let problem = *self.0;
         let mut body = Map::new();
         body.insert(
             "type".to_owned(),
-            format!("{TYPE_PREFIX}{}", self.code).into(),
+            format!("{TYPE_PREFIX}{}", problem.code).into(),
         );
-        body.insert("title".to_owned(), self.title.into());
-        body.insert("status".to_owned(), self.status.as_u16().into());
-        body.insert("detail".to_owned(), self.detail.into());
+        body.insert("title".to_owned(), problem.title.into());
+        body.insert("status".to_owned(), problem.status.as_u16().into());
+        body.insert("detail".to_owned(), problem.detail.into());
         body.insert("instance".to_owned(), request_id.into());
-        body.insert("code".to_owned(), self.code.as_ref().into());
-        if !self.errors.is_empty() {
-            let errors = self.errors.into_iter().map(|error| {
+        body.insert("code".to_owned(), problem.code.as_ref().into());
+        if !problem.errors.is_empty() {
+            let errors = problem.errors.into_iter().map(|error| {
                 serde_json::json!({"field": error.field, "message": error.message, "allowed": error.allowed})
             });
             body.insert("errors".to_owned(), errors.collect());
         }
-        if let Some(run_id) = self.run_id {
+        if let Some(run_id) = problem.run_id {
             body.insert("run_id".to_owned(), run_id.to_string().into());
         }
-        if let Some(retryable) = self.retryable {
+        if let Some(retryable) = problem.retryable {
             body.insert("retryable".to_owned(), retryable.into());
         }
-        body.extend(self.extra);
-        let mut reply = Reply::json_value(self.status, &Value::Object(body));
+        body.extend(problem.extra);
+        let mut reply = Reply::json_value(problem.status, &Value::Object(body));
         reply.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        reply.headers_mut().extend(self.headers);
+        reply.headers_mut().extend(problem.headers);
         reply
     }
 }

@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn each_mistake_names_its_parameter() {
-        let table: &[(&[(&str, &str)], &[&str])] = &[
+        type Parameters = &'static [(&'static str, &'static str)];
+        let table: &[(Parameters, &[&str])] = &[
             (&[], &[]),
             (&[("limit", "20"), ("offset", "0")], &[]),
             (&[("limit", "0")], &["limit"]),
