@@ -93,7 +93,9 @@ async fn run_cargo(
         // The paths come from cargo itself, which alone knows where its target directory is.
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+        .stdout(Stdio::piped())
+        // Who stops while it builds does not want the rest.
+        .kill_on_drop(true);
     for package in packages {
         command.args(["--package", package]);
     }

@@ -11,6 +11,9 @@ use crate::{
 /// The queue of runs.
 pub const QUEUE_URL: &str = "GENERATION_QUEUE_URL";
 
+/// The queue of messages that were given up.
+const DEAD_LETTER_QUEUE_URL: &str = "GENERATION_DEAD_LETTER_QUEUE_URL";
+
 /// The origins whose pages may call.
 pub(super) const CORS_ORIGINS: &str = "CORS_ALLOW_ORIGINS";
 
@@ -34,12 +37,15 @@ const FOR_ALL: [&str; 3] = ["PUBLIC_URL", "AWS_LAMBDA_LOG_LEVEL", "RUST_LOG"];
 
 /// Settings that a developer's environment may hold and that are passed on; those that only the template names are
 /// passed on too.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 20] = [
     "STORAGE_BUCKET",
     "OPENAI_IMAGE_MODELS",
     "OPENAI_TIMEOUT_MS",
     "RETRY_DELAYS_MS",
     "RUN_MAX_AGE_S",
+    "UPLOAD_PATIENCE_S",
+    "ORPHANS",
+    "ORPHAN_GRACE_S",
     "LEASE_S",
     VISIBILITY,
     "REALTIME",
@@ -67,7 +73,12 @@ pub const SUPABASE: [&str; 4] = [
 pub const ABLY: [&str; 2] = ["ABLY_API_KEY", "ABLY_BASE_URL"];
 
 /// Settings that are the stack's own matter.
-const OURS: [&str; 3] = ["DATABASE_URL", QUEUE_URL, "AWS_ENDPOINT_URL_SQS"];
+const OURS: [&str; 4] = [
+    "DATABASE_URL",
+    QUEUE_URL,
+    DEAD_LETTER_QUEUE_URL,
+    "AWS_ENDPOINT_URL_SQS",
+];
 
 /// How long a received message is hidden, in place of what the template says; only here.
 const VISIBILITY: &str = "VISIBILITY_TIMEOUT_S";
@@ -112,6 +123,11 @@ pub(super) fn of_stack(
     let runs = template.queue_triggers.first();
     if let Some(queue) = runs.and_then(|trigger| template.queue(&trigger.queue)) {
         set(QUEUE_URL, sqs::queue_url(places.sqs_url, &queue.name));
+        let dead_letters = queue.redrive.as_ref();
+        if let Some(queue) = dead_letters.and_then(|(queue, _)| template.queue(queue)) {
+            let url = sqs::queue_url(places.sqs_url, &queue.name);
+            set(DEAD_LETTER_QUEUE_URL, url);
+        }
     }
     if let Some(openai) = &vendors.openai {
         set("OPENAI_API_KEY", OPENAI_STAND_IN_KEY.to_owned());
