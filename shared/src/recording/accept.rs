@@ -173,7 +173,11 @@ async fn insert(database: &Database, new: &NewRun) -> Result<Accepted, Recording
             Accepted::Again(RunId(id))
         }
         (None, Some(id), _) => Accepted::KeyReused(RunId(id)),
-        (None, None, Some(quota)) => Accepted::QuotaExceeded(quota),
+        // The statement read the day's row as it was at its start; others that came at the same moment have filled it since.
+        (None, None, Some(quota)) => Accepted::QuotaExceeded(QuotaState {
+            used: quota.used.max(quota.limit),
+            ..quota
+        }),
         // Without a limit and without an earlier run the insert always happens.
         (None, None, None) => return Err(RecordingError::LeaseLost),
     })
