@@ -60,37 +60,38 @@ pub enum Step {
 
 /// Decides the next step of a running run.
 pub fn next_step(run: &Run, schedule: &RetrySchedule, now: Timestamp) -> Step {
-    let Some(last) = run.attempts.last() else {
-        let first = attempt(run, schedule, None, Next::Repeat { wait: None }, now);
-        let nothing_to_try = || {
-            failed(
+    let (next, otherwise) = match run.attempts.last() {
+        None => {
+            let nothing_to_try = failed(
                 "no_attempt",
                 "The retry schedule allows no attempt.",
                 FailureClass::Config,
-            )
-        };
-        return match stop_before_attempt(run, schedule, now) {
-            Some(ending) => Step::End(ending),
-            None => first.unwrap_or_else(|| Step::End(nothing_to_try())),
-        };
+            );
+            (Next::Repeat { wait: None }, nothing_to_try)
+        }
+        Some(last) if last.status != AttemptStatus::Failed => return Step::LookForImage,
+        Some(last) => {
+            let class = last.failure_class().unwrap_or(FailureClass::Unknown);
+            let next = class.next(
+                last.retryable == Some(true),
+                last.retry_after(),
+                run.retry_unknown,
+            );
+            if next == Next::End {
+                return Step::End(ending_of(last, class));
+            }
+            (next, ending_of(last, class))
+        }
     };
-    if last.status != AttemptStatus::Failed {
-        return Step::LookForImage;
-    }
-    let class = last.failure_class().unwrap_or(FailureClass::Unknown);
-    let next = class.next(
-        last.retryable == Some(true),
-        last.retry_after(),
-        run.retry_unknown,
-    );
-    if next == Next::End {
-        return Step::End(ending_of(last, class));
-    }
-    if let Some(ending) = stop_before_attempt(run, schedule, now) {
+    let attempt = attempt(run, schedule, next, now);
+    let begins = match &attempt {
+        Some(Step::Attempt { wait, .. }) => now.checked_add(*wait).unwrap_or(Timestamp::MAX),
+        _ => now,
+    };
+    if let Some(ending) = stop_before_attempt(run, schedule, begins) {
         return Step::End(ending);
     }
-    attempt(run, schedule, Some(last), next, now)
-        .unwrap_or_else(|| Step::End(ending_of(last, class)))
+    attempt.unwrap_or(Step::End(otherwise))
 }
 
 fn ending_of(last: &Attempt, class: FailureClass) -> Ending {
@@ -101,14 +102,9 @@ fn ending_of(last: &Attempt, class: FailureClass) -> Ending {
     )
 }
 
-/// The attempt that the schedule has next, if it has one.
-fn attempt(
-    run: &Run,
-    schedule: &RetrySchedule,
-    last: Option<&Attempt>,
-    next: Next,
-    now: Timestamp,
-) -> Option<Step> {
+/// The attempt that the schedule has next, if it has one. Each model is asked for one round of delays at most, however often the setting
+/// names it, so that every run comes to an end.
+fn attempt(run: &Run, schedule: &RetrySchedule, next: Next, now: Timestamp) -> Option<Step> {
     let delays = run
         .options
         .retry_delays_ms
@@ -119,33 +115,28 @@ fn attempt(
     } else {
         schedule.models.as_slice()
     };
-    let first_of = |model: &String| Some((model.clone(), *delays.first()?));
-    let (model, delay_ms) = match (last, next) {
+    let last = run.attempts.last();
+    let asked = |model: &str| {
+        let of_model = |attempt: &&Attempt| attempt.model == model;
+        run.attempts.iter().filter(of_model).count()
+    };
+    let again = match (last, next) {
         (_, Next::End) => return None,
-        (None, _) => first_of(models.first()?)?,
-        (Some(last), next) => {
-            let made = run
-                .attempts
-                .iter()
-                .rev()
-                .take_while(|attempt| attempt.model == last.model)
-                .count();
-            match (next, delays.get(made)) {
-                (Next::Repeat { wait }, Some(scheduled)) => (
-                    last.model.clone(),
-                    wait.map_or(*scheduled, |wait| {
-                        u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
-                    }),
-                ),
-                _ => {
-                    // A model that the setting no longer names counts as the first.
-                    let at = models
-                        .iter()
-                        .position(|model| *model == last.model)
-                        .unwrap_or(0);
-                    first_of(models.get(at + 1)?)?
-                }
-            }
+        (Some(last), Next::Repeat { wait }) => delays
+            .get(asked(&last.model))
+            .map(|scheduled| (last.model.clone(), wait.map_or(*scheduled, milliseconds))),
+        (None, _) | (_, Next::NextModel) => None,
+    };
+    let (model, delay_ms) = match again {
+        Some(again) => again,
+        None => {
+            let after = last.map_or(0, |last| {
+                // A model that the setting no longer names counts as the first.
+                let at = models.iter().position(|model| *model == last.model);
+                at.unwrap_or(0) + 1
+            });
+            let mut not_asked = models.iter().skip(after).filter(|model| asked(model) == 0);
+            (not_asked.next()?.clone(), *delays.first()?)
         }
     };
     let since = last.and_then(|last| last.completed_at).unwrap_or(now);
@@ -158,8 +149,13 @@ fn attempt(
     })
 }
 
-/// Reasons of the run itself, not of the vendor, for making no further attempt.
-fn stop_before_attempt(run: &Run, schedule: &RetrySchedule, now: Timestamp) -> Option<Ending> {
+fn milliseconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Reasons of the run itself, not of the vendor, for making no attempt that would begin then. A run that would only wait until it is too
+/// late ends at once.
+fn stop_before_attempt(run: &Run, schedule: &RetrySchedule, begins: Timestamp) -> Option<Ending> {
     if run.cancel_requested_at.is_some() {
         return Some(Ending {
             canceled: true,
@@ -168,18 +164,18 @@ fn stop_before_attempt(run: &Run, schedule: &RetrySchedule, now: Timestamp) -> O
             class: FailureClass::NotAccepted,
         });
     }
-    if run.deadline_at.is_some_and(|deadline| now >= deadline) {
+    if run.deadline_at.is_some_and(|deadline| begins >= deadline) {
         return Some(failed(
             "deadline_exceeded",
-            "The run's deadline (Cancel-After) passed before an image was made.",
+            "No image was made, and no attempt could begin, before the run's deadline (Cancel-After).",
             FailureClass::NotAccepted,
         ));
     }
-    let age = now.duration_since(run.created_at);
+    let age = begins.duration_since(run.created_at);
     if !age.is_negative() && age.unsigned_abs() > schedule.max_age {
         return Some(failed(
             "run_expired",
-            "The run passed its maximum age before an image was made.",
+            "No image was made, and no attempt could begin, before the run's maximum age.",
             FailureClass::NotAccepted,
         ));
     }
@@ -214,3 +210,6 @@ pub fn close_lost_attempt(attempt: Attempt, now: Timestamp) -> Attempt {
         ..attempt
     }
 }
+
+#[cfg(test)]
+mod tests;
