@@ -9,6 +9,7 @@ pub mod fault;
 pub mod id;
 pub mod image;
 pub mod job;
+pub mod machine;
 pub mod model;
 pub mod page;
 pub mod prompt;

@@ -58,11 +58,6 @@ impl HttpClientOptions {
 /// # Errors
 /// When reqwest refuses the configuration.
 pub fn http_client(options: HttpClientOptions) -> Result<reqwest::Client, reqwest::Error> {
-    client_builder(options).build()
-}
-
-/// The same before it is built, for a client that needs something more.
-pub fn client_builder(options: HttpClientOptions) -> reqwest::ClientBuilder {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(http_config())
         .no_proxy()
@@ -78,7 +73,7 @@ pub fn client_builder(options: HttpClientOptions) -> reqwest::ClientBuilder {
     if let Some(read_timeout) = options.read_timeout {
         builder = builder.read_timeout(read_timeout);
     }
-    builder
+    builder.build()
 }
 
 /// An HTTP client that is built by the first call that uses it.

@@ -10,9 +10,7 @@ use crate::{
 const LAYERS: &[&[&str]] = &[
     &["domain", "tls", "jwt"],
     &["telemetry"],
-    &[
-        "openai", "supabase", "ably", "queue", "postgres", "fetching",
-    ],
+    &["openai", "supabase", "ably", "queue", "postgres"],
     &["recording"],
     &["generation", "http"],
     &["config"],
