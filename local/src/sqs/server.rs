@@ -66,8 +66,11 @@ pub(super) struct QueueUrls {
 
 impl QueueUrls {
     pub(super) fn url(&self, name: &str) -> String {
-        let own = queue_url(&self.base_url, name);
-        own.replace(&format!("/{ACCOUNT}/"), &format!("/{}/", self.account))
+        format!(
+            "{}/{}/{name}",
+            self.base_url.trim_end_matches('/'),
+            self.account
+        )
     }
 }
 
