@@ -3,6 +3,7 @@
 pub mod ably;
 pub mod config;
 pub mod domain;
+pub mod fetching;
 pub mod generation;
 pub mod http;
 pub mod jwt;

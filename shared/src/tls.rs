@@ -58,6 +58,11 @@ impl HttpClientOptions {
 /// # Errors
 /// When reqwest refuses the configuration.
 pub fn http_client(options: HttpClientOptions) -> Result<reqwest::Client, reqwest::Error> {
+    client_builder(options).build()
+}
+
+/// The same before it is built, for a client that needs something more.
+pub fn client_builder(options: HttpClientOptions) -> reqwest::ClientBuilder {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(http_config())
         .no_proxy()
@@ -73,7 +78,7 @@ pub fn http_client(options: HttpClientOptions) -> Result<reqwest::Client, reqwes
     if let Some(read_timeout) = options.read_timeout {
         builder = builder.read_timeout(read_timeout);
     }
-    builder.build()
+    builder
 }
 
 /// An HTTP client that is built by the first call that uses it.

@@ -10,7 +10,9 @@ use crate::{
 const LAYERS: &[&[&str]] = &[
     &["domain", "tls", "jwt"],
     &["telemetry"],
-    &["openai", "supabase", "ably", "queue", "postgres"],
+    &[
+        "openai", "supabase", "ably", "queue", "postgres", "fetching",
+    ],
     &["recording"],
     &["generation", "http"],
     &["config"],
