@@ -30,9 +30,9 @@ struct Arguments {
     /// The API's port.
     #[arg(long, default_value_t = 9000)]
     port: u16,
-    /// Where everything is kept from one start to the next.
-    #[arg(long, default_value = ".darkroom")]
-    data_dir: PathBuf,
+    /// Where everything is kept from one start to the next; `.darkroom` in the workspace when there is none.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
     /// Writes where everything is, as JSON, once the first request would be answered.
     #[arg(long)]
     ready_file: Option<PathBuf>,
@@ -108,8 +108,16 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn options(arguments: &Arguments) -> anyhow::Result<StackOptions> {
-    let data_dir = std::path::absolute(&arguments.data_dir)?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let workspace = workspace
+        .canonicalize()
+        .context("the workspace that this was built in has gone")?;
+    let data_dir = match &arguments.data_dir {
+        Some(data_dir) => std::path::absolute(data_dir)?,
+        None => workspace.join(".darkroom"),
+    };
     let mut options = StackOptions::new(&data_dir);
+    options.workspace = workspace;
     let template = Template::read(&options.workspace.join("template.yaml"))?;
     let mut names = settings::passed_on(&template);
     for (vendor, its_names) in [

@@ -109,11 +109,17 @@ fn response(proxy: ProxyResponse, body: Body) -> Result<Response, Problem> {
         .map_err(|_| Problem::Integration(format!("the status {}", proxy.status_code)))?;
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    *response.headers_mut() = headers(&proxy)?;
+    let headers = response.headers_mut();
+    *headers = headers_of(&proxy)?;
+    if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        headers
+            .entry(header::CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("application/json"));
+    }
     Ok(response)
 }
 
-fn headers(proxy: &ProxyResponse) -> Result<HeaderMap, Problem> {
+fn headers_of(proxy: &ProxyResponse) -> Result<HeaderMap, Problem> {
     let mut headers = HeaderMap::new();
     for (name, values) in proxy.multi_value_headers.iter().flatten() {
         append(&mut headers, name, values)?;
@@ -139,9 +145,6 @@ fn headers(proxy: &ProxyResponse) -> Result<HeaderMap, Problem> {
     ] {
         headers.remove(name);
     }
-    headers
-        .entry(header::CONTENT_TYPE)
-        .or_insert(HeaderValue::from_static("application/json"));
     Ok(headers)
 }
 

@@ -38,8 +38,8 @@ impl Problem {
             ),
             Self::TooLarge(limit) => (
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "payload-too-large",
-                "Payload too large",
+                "body-too-large",
+                "Body too large",
                 format!("A request has at most {limit} bytes."),
             ),
             Self::UnreadableBody => (

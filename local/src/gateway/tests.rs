@@ -172,7 +172,7 @@ async fn answers_problems_of_its_own() {
         .send()
         .await
         .unwrap();
-    assert_problem(large, 413, "payload-too-large").await;
+    assert_problem(large, 413, "body-too-large").await;
     api.lambda.stop().await;
 }
 

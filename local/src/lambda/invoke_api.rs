@@ -73,7 +73,12 @@ async fn answer(lambda: Lambda, function: &str, headers: &HeaderMap, event: Byte
         "DryRun" => return StatusCode::NO_CONTENT.into_response(),
         "Event" => {
             // AWS repeats a failed one twice, after minutes; here it is left at that.
-            tokio::spawn(async move { lambda.invoke(&function, event).await });
+            tokio::spawn(async move {
+                if let Ok(Outcome::Failure(failure)) = lambda.invoke(&function, event).await {
+                    let error = failure.message();
+                    tracing::warn!(function, error, "an asynchronous invocation failed");
+                }
+            });
             return StatusCode::ACCEPTED.into_response();
         }
         other => {
