@@ -20,7 +20,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub mod answer;
-pub mod drawing;
 pub mod models;
 pub mod pictures;
 pub mod reading;

@@ -1,7 +1,8 @@
 //! All pictures of one order, drawn and encoded.
 
-use super::drawing::encode::{encode, pad};
-use super::drawing::{Drawing, draw, seed};
+use drawing::encode::{encode, pad};
+use drawing::picture::{Drawing, draw, seed};
+
 use super::request::{Order, Sources};
 
 /// Files ready to be sent.

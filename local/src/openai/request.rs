@@ -1,5 +1,6 @@
 //! A request for pictures, checked as the real API checks it.
 
+use drawing::encode::Format;
 use image::DynamicImage;
 use serde_json::{Map, Value};
 
@@ -15,17 +16,6 @@ pub enum Endpoint {
     JsonEdits,
     /// `POST /v1/images/edits` with a multipart body, whose fields are all text.
     MultipartEdits,
-}
-
-/// What a picture is sent as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// PNG.
-    Png,
-    /// JPEG.
-    Jpeg,
-    /// WebP, without loss.
-    Webp,
 }
 
 /// A request that the real API would take.
@@ -68,17 +58,6 @@ pub struct Sources {
     pub mask: Option<DynamicImage>,
     /// Width and height of each picture, the first one too.
     pub dimensions: Vec<(u32, u32)>,
-}
-
-impl Format {
-    /// The API's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Format::Png => "png",
-            Format::Jpeg => "jpeg",
-            Format::Webp => "webp",
-        }
-    }
 }
 
 const MAX_PROMPT_CHARS: usize = 32_000;

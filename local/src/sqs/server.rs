@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use super::{ACCOUNT, Sqs, SqsError, error::WireName, message_actions, queue_actions, queue_url};
+use super::{ACCOUNT, Sqs, SqsError, error::WireName, message_actions, queue_actions};
 use crate::script::{self, Call, Entry, Script, deliver};
 
 /// Longer than any request with messages of 1 MiB, every byte of them escaped.

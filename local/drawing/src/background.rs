@@ -1,6 +1,6 @@
 //! The background: a gradient of two related hues with a few large soft lights.
 
-use super::canvas::Canvas;
+use crate::canvas::Canvas;
 
 /// The colours of one prompt, and where its lights are.
 #[derive(Clone, Debug)]

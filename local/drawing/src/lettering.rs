@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use font8x8::UnicodeFonts as _;
 
-use super::canvas::Canvas;
+use crate::canvas::Canvas;
 
 /// From one line to the next, in dots of the font.
 const LINE_DOTS: f32 = 10.5;

@@ -5,14 +5,9 @@ use image::DynamicImage;
 use image::imageops::FilterType;
 use sha2::{Digest, Sha256};
 
-pub mod background;
-pub mod canvas;
-pub mod encode;
-pub mod lettering;
-
-use background::Scene;
-use canvas::{Canvas, Panel};
-use lettering::Lettering;
+use crate::background::Scene;
+use crate::canvas::{Canvas, Panel};
+use crate::lettering::Lettering;
 
 /// What to draw.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,29 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder as _};
 
-use super::canvas::Canvas;
-use crate::openai::request::Format;
+use crate::canvas::Canvas;
+
+/// What a picture is sent as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// PNG.
+    Png,
+    /// JPEG.
+    Jpeg,
+    /// WebP, without loss.
+    Webp,
+}
+
+impl Format {
+    /// The API's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Png => "png",
+            Format::Jpeg => "jpeg",
+            Format::Webp => "webp",
+        }
+    }
+}
 
 /// Of a JPEG for which no compression was asked.
 const USUAL_JPEG_QUALITY: u8 = 88;
@@ -109,9 +130,9 @@ fn append_noise(file: &mut Vec<u8>, size: usize, seed: u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::Format;
     use super::{encode, pad};
-    use crate::openai::drawing::canvas::Canvas;
-    use crate::openai::request::Format;
+    use crate::canvas::Canvas;
 
     #[test]
     fn padded_files_are_as_large_as_asked_and_still_pictures() {
