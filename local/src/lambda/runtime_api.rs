@@ -54,16 +54,18 @@ pub(super) fn router(registry: Arc<Registry>) -> Router {
 }
 
 async fn next(State(registry): State<Arc<Registry>>, Path(id): Path<String>) -> Response {
+    // An instance that is not (or no longer) known is being ended: it gets no answer, since the runtime panics on any that is no
+    // invocation.
     let Some(instance) = registry.find(&id) else {
-        return unknown_instance();
+        return std::future::pending().await;
     };
     let Some(pool) = instance.pool() else {
-        return unknown_instance();
+        return std::future::pending().await;
     };
     let delivered = pool.next(&instance);
     drop(pool);
     let Ok(delivery) = delivered.await else {
-        return unknown_instance();
+        return std::future::pending().await;
     };
     let text =
         |value: String| HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static(""));
