@@ -1,6 +1,7 @@
 //! The whole cloud in one process: Postgres, the vendors' stand-ins, SQS, Lambda and API Gateway, wired as
 //! `template.yaml` says.
 
+mod assembly;
 mod feeds;
 mod ports;
 mod ready;
@@ -28,13 +29,13 @@ pub use self::{
 use crate::{
     ably::Ably,
     binaries::{self, Binaries, Profile},
-    gateway::{CorsOptions, Gateway, GatewayOptions},
-    lambda::{FunctionOptions, Lambda, LambdaOptions, LogOptions},
+    gateway::{Gateway, GatewayOptions},
+    lambda::{Lambda, LambdaOptions, LogOptions},
     migrate, openai,
     postgres::{Postgres, PostgresOptions},
     sqs::{self, Sqs},
     supabase::Supabase,
-    template::{Route, Template},
+    template::Template,
 };
 
 /// The database on a Postgres server of our own.
@@ -167,7 +168,7 @@ impl Stack {
         let function_settings = settings::of_functions(&template, &all, &sqs_url);
 
         let lambda_listener = ports.bind("lambda").await?;
-        let functions = functions(&template, &binaries, &function_settings);
+        let functions = assembly::functions(&template, &binaries, &function_settings);
         let lambda = Lambda::start(
             lambda_listener,
             LambdaOptions {
@@ -182,8 +183,8 @@ impl Stack {
             api_listener,
             lambda.clone(),
             GatewayOptions {
-                routes: routes(&template),
-                cors: cors(&template, &all),
+                routes: assembly::routes(&template),
+                cors: assembly::cors(&template, &all),
                 buffered_limit: None,
             },
         )
@@ -374,44 +375,4 @@ fn start_queues(options: &StackOptions, template: &Template) -> anyhow::Result<S
             .with_context(|| format!("the queue {name} of the template"))?;
     }
     Ok(sqs)
-}
-
-fn functions(
-    template: &Template,
-    binaries: &Binaries,
-    settings: &BTreeMap<String, BTreeMap<String, String>>,
-) -> Vec<FunctionOptions> {
-    let options = |function: &crate::template::Function| FunctionOptions {
-        name: function.binary.clone(),
-        binary: binaries.paths.get(&function.binary).cloned(),
-        timeout: function.timeout,
-        memory_mb: function.memory_mb,
-        environment: settings.get(&function.binary).cloned().unwrap_or_default(),
-    };
-    template.functions.iter().map(options).collect()
-}
-
-/// The routes with the functions' names in place of their logical ids.
-fn routes(template: &Template) -> Vec<Route> {
-    let named = |route: &Route| {
-        let function = template.function(&route.function)?;
-        Some(Route {
-            function: function.binary.clone(),
-            ..route.clone()
-        })
-    };
-    template.routes.iter().filter_map(named).collect()
-}
-
-fn cors(template: &Template, settings: &BTreeMap<String, String>) -> CorsOptions {
-    let default = CorsOptions::default();
-    let template = template.cors.clone();
-    let origins = settings.get(settings::CORS_ORIGINS).cloned();
-    CorsOptions {
-        allow_origin: origins
-            .or(template.allow_origin)
-            .unwrap_or(default.allow_origin),
-        allow_headers: template.allow_headers.unwrap_or(default.allow_headers),
-        max_age: template.max_age.unwrap_or(default.max_age),
-    }
 }
