@@ -27,6 +27,8 @@ use connector::Connector;
 const LARGEST_BATCH: usize = 10;
 /// The longest that SQS lets a receiver wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// The longest that SQS holds a message back.
+const LONGEST_DELAY: Duration = Duration::from_secs(900);
 /// A send that fails twice is left to the sweep; its caller waits meanwhile.
 const ATTEMPTS: u32 = 2;
 /// Before the second attempt, times a random share; the SDK's own second is long for a waiting caller.
@@ -97,11 +99,28 @@ impl Queue {
     /// # Errors
     /// [`QueueError`]; after `Unavailable` it may have been sent all the same.
     pub async fn send(&self, body: &str, trace_parent: Option<&str>) -> Result<(), QueueError> {
+        self.send_later(body, trace_parent, Duration::ZERO).await
+    }
+
+    /// Sends one message that no worker sees before a delay has passed; at most the 15 minutes that SQS allows.
+    ///
+    /// # Errors
+    /// [`QueueError`]; after `Unavailable` it may have been sent all the same.
+    pub async fn send_later(
+        &self,
+        body: &str,
+        trace_parent: Option<&str>,
+        delay: Duration,
+    ) -> Result<(), QueueError> {
+        let delay = i32::try_from(delay.min(LONGEST_DELAY).as_secs()).unwrap_or(0);
         let mut request = self
             .client()
             .send_message()
             .queue_url(&self.options.queue_url)
             .message_body(body);
+        if delay > 0 {
+            request = request.delay_seconds(delay);
+        }
         if let Some(trace_parent) = trace_parent {
             request = request.message_attributes(TRACE_PARENT, text_attribute(trace_parent)?);
         }

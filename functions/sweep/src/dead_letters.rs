@@ -65,7 +65,7 @@ async fn end(sweep: &Sweep, job: Job, report: &mut Report) -> bool {
         }
         Ok(None | Some(Worked::Gone)) => true,
         // Its worker is alive after all: the letter comes again, for the case that it dies.
-        Ok(Some(Worked::Held | Worked::GivenBack)) => false,
+        Ok(Some(Worked::Held | Worked::GivenBack { .. })) => false,
         Err(error) => {
             tracing::error!(run_id = %job.run_id, error = %telemetry::chain(&error), "the run of a dead letter could not be ended");
             report.errors.push("dead_letters");

@@ -7,7 +7,7 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use shared::{
     ably::publish::AblyClient,
     config::{Reader, groups},
-    domain::job::{Job, JobType},
+    domain::job::Job,
     generation::{
         Clients, Deadline, WorkSettings,
         work::{Worked, work},
@@ -96,7 +96,7 @@ impl Worker {
                 tracing::info!(message_id = id, run_id = %job.run_id, "another worker holds the run; the message comes again");
                 Some(id)
             }
-            Ok(Worked::GivenBack) => self.send_on(id, job).await,
+            Ok(Worked::GivenBack { wait }) => self.send_on(id, job, wait).await,
             Err(error) => {
                 tracing::error!(message_id = id, run_id = %job.run_id, error = %telemetry::chain(&error), "a run's progress could not be recorded; the message comes again");
                 Some(id)
@@ -105,11 +105,10 @@ impl Worker {
     }
 
     /// A run for which there was no time left gets a message of its own: this one would come again only when its visibility ends.
-    async fn send_on(&self, id: String, job: Job) -> Option<String> {
-        let job_type: JobType = job.job_type;
+    async fn send_on(&self, id: String, job: Job, wait: Duration) -> Option<String> {
         match self
             .queue
-            .send(&Job::new(job_type, job.run_id).body(), None)
+            .send_later(&job.body(), None, wait)
             .await
         {
             Ok(()) => None,

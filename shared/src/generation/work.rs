@@ -32,7 +32,10 @@ pub enum Worked {
     /// Another worker holds it: the message must come again, in case that one dies.
     Held,
     /// There was no time for its next attempt: a new message must be sent.
-    GivenBack,
+    GivenBack {
+        /// The wait that is left before that attempt.
+        wait: Duration,
+    },
 }
 
 /// Ends a run that cannot be worked on: with the image that lies in storage, if an earlier worker got so far, else in this way. None
@@ -166,7 +169,7 @@ impl Progress<'_> {
                         }
                         _ => {
                             lease::give_back(&self.clients.database, &self.lease).await?;
-                            return Ok(Worked::GivenBack);
+                            return Ok(Worked::GivenBack { wait });
                         }
                     };
                     tokio::time::sleep(wait).await;

@@ -7,7 +7,7 @@ with run as (
   set status = 'running',
       lease_token = $2,
       lease_expires_at = now() + make_interval(secs => $3),
-      sequence = sequence + case when started_at is null then 1 else 0 end,
+      sequence = greatest(sequence, 1),
       started_at = coalesce(started_at, now())
   where id = $1
     and (status = 'pending' or (status = 'running' and (lease_expires_at is null or lease_expires_at <= now())))

@@ -23,7 +23,7 @@ pub struct Unsent {
     pub trace_parent: Option<String>,
 }
 
-/// Runs that nobody works on and no message tells of, as far as can be known: those whose message could not be sent, and those whose
+/// Runs that nobody works on and no message tells of (of Darkroom's own: other users of the table write no `caller_key`), as far as can be known: those whose message could not be sent, and those whose
 /// message is older than a lease. Notes that they are being sent, unless `look_only`.
 ///
 /// # Errors
@@ -37,7 +37,7 @@ pub async fn take_unsent(
     let sql = "/* take_unsent: $1 lease in seconds, $2 limit, $3 whether only to look */
         with stale as (
           select id, mode, status, trace_parent from ai_image_runs
-          where status in ('pending', 'running')
+          where status in ('pending', 'running') and caller_key is not null
             and (lease_expires_at is null or lease_expires_at <= now())
             and (queued_at is null or queued_at <= now() - make_interval(secs => $1))
           order by created_at
@@ -91,7 +91,7 @@ pub async fn find_overdue(
 ) -> Result<Vec<RunId>, ReadError> {
     let sql = "/* find_overdue: $1 maximum age in seconds, $2 limit */
         select id from ai_image_runs
-        where status in ('pending', 'running')
+        where status in ('pending', 'running') and caller_key is not null
           and (lease_expires_at is null or lease_expires_at <= now())
           and (created_at <= now() - make_interval(secs => $1) or deadline_at <= now() or cancel_requested_at is not null)
         order by created_at
