@@ -1,6 +1,8 @@
 //! The rules by which the code is laid out, held against the sources as text. ARCHITECTURE.md says why there are such rules; each
 //! rule is also shown a small piece of code that breaks it, so that a rule that has gone blind is noticed.
 
+#[path = "architecture/documents.rs"]
+mod documents;
 #[path = "architecture/files.rs"]
 mod files;
 #[path = "architecture/imports.rs"]

@@ -105,6 +105,34 @@ fn deployed(template: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The names of the functions.
+pub(crate) fn functions() -> Vec<String> {
+    let manifests = manifests();
+    let functions = manifests.iter().filter(|manifest| manifest.is_function());
+    functions
+        .map(|function| function.name().to_owned())
+        .collect()
+}
+
+/// Method and path of every route of a template, in its order.
+pub(crate) fn routes(template: &str) -> Vec<(String, String)> {
+    let template: Yaml =
+        serde_yaml_ng::from_str(template).unwrap_or_else(|error| panic!("template.yaml: {error}"));
+    let resources = template.get("Resources").and_then(Yaml::as_mapping);
+    let events = resources
+        .into_iter()
+        .flat_map(|resources| resources.values())
+        .filter_map(|resource| resource.get("Properties")?.get("Events")?.as_mapping())
+        .flat_map(|events| events.values());
+    events
+        .filter_map(|event| {
+            let event = event.get("Properties")?;
+            let text = |name| event.get(name).and_then(Yaml::as_str).map(str::to_owned);
+            Some((text("Method")?, text("Path")?))
+        })
+        .collect()
+}
+
 /// Functions that the template does not know, or knows by another name.
 fn not_deployed(manifests: &[Manifest], template: &str) -> Vec<String> {
     let mut deployed = deployed(template);

@@ -1,0 +1,90 @@
+//! What the README and ARCHITECTURE.md must name, so that they do not fall behind the code.
+
+use crate::{
+    files::modules_of,
+    manifests::{functions, routes},
+    sources::{Source, assert_kept, files_below, read, rust_sources},
+};
+
+/// The settings that a file reads: the words in capitals that stand in quotes where settings are read.
+fn settings(source: &Source) -> Vec<String> {
+    if !source.is_deployed() || !source.text.contains("mut Reader<'_>") {
+        return Vec::new();
+    }
+    let in_quotes = source.text.split('"').skip(1).step_by(2);
+    in_quotes
+        .filter(|word| word.len() > 4)
+        .filter(|word| {
+            word.bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Which of these the text does not have between backticks.
+fn unnamed(text: &str, words: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut missing: Vec<String> = words
+        .into_iter()
+        .filter(|word| !text.contains(&format!("`{word}`")))
+        .collect();
+    missing.sort();
+    missing.dedup();
+    missing
+}
+
+#[test]
+fn the_readme_has_every_setting() {
+    let found: Vec<String> = rust_sources().iter().flat_map(settings).collect();
+    assert!(found.len() > 20, "{found:?}");
+    assert_kept(
+        "Not in the README's table of settings:",
+        &unnamed(&read("README.md"), found),
+    );
+    let text =
+        "fn read(reader: &mut Reader<'_>) { reader.number(\"NEW_LIMIT\", 1, 1..=2); \"info\" }";
+    let source = Source::of("functions/list/src/list.rs", text);
+    assert_eq!(settings(&source), ["NEW_LIMIT"]);
+    assert_eq!(unnamed("`OLD_LIMIT`", settings(&source)), ["NEW_LIMIT"]);
+}
+
+#[test]
+fn the_readme_has_every_endpoint() {
+    let template = read("template.yaml");
+    let paths: Vec<String> = routes(&template)
+        .into_iter()
+        .map(|(_, path)| path)
+        .collect();
+    assert!(paths.len() > 5, "{paths:?}");
+    let readme = read("README.md");
+    let missing: Vec<String> = paths
+        .into_iter()
+        .filter(|path| !readme.contains(&format!(" {path}`")))
+        .collect();
+    assert_kept("Not in the README's table of endpoints:", &missing);
+    let sample = "Resources:\n  A:\n    Properties:\n      Events:\n        E:\n          Properties: {Method: PUT, Path: /a}\n";
+    assert_eq!(routes(sample), [("PUT".to_owned(), "/a".to_owned())]);
+}
+
+#[test]
+fn architecture_maps_every_function_module_and_transition() {
+    let text = read("ARCHITECTURE.md");
+    let modules = modules_of(&read("shared/src/lib.rs"));
+    assert_kept(
+        "Modules of `shared` that it does not name:",
+        &unnamed(&text, modules),
+    );
+    assert_kept(
+        "Functions that it does not name:",
+        &unnamed(&text, functions()),
+    );
+    let statements = files_below("shared/src/recording", "sql")
+        .iter()
+        .filter_map(|path| path.rsplit('/').next().map(str::to_owned))
+        .collect::<Vec<_>>();
+    assert!(statements.len() > 3, "{statements:?}");
+    assert_kept(
+        "Transitions that it does not name:",
+        &unnamed(&text, statements),
+    );
+}
