@@ -4,3 +4,5 @@
 mod harness;
 #[path = "e2e/main_job.rs"]
 mod main_job;
+#[path = "e2e/settings.rs"]
+mod settings;

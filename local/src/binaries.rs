@@ -47,7 +47,10 @@ pub async fn build(
     let mut binaries = Binaries::default();
     let mut packages = Vec::new();
     for function in functions {
-        let manifest = root.join(&function.code_uri).join("Cargo.toml");
+        let manifest = root
+            .join("functions")
+            .join(&function.binary)
+            .join("Cargo.toml");
         match manifest.is_file() {
             true => packages.push(function.binary.clone()),
             false => binaries.missing.push(function.binary.clone()),

@@ -35,7 +35,7 @@ pub struct Function {
     pub logical_id: String,
     /// The name of the package and of its binary; also the function's name here.
     pub binary: String,
-    /// The folder of its package, relative to the template.
+    /// The folder of what is deployed, relative to the template: its last part is the binary's name.
     pub code_uri: String,
     /// How long one invocation may take.
     pub timeout: Duration,

@@ -1,6 +1,6 @@
 //! What the packages depend on, and that what is built is what is deployed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_yaml_ng::Value as Yaml;
 use toml::{Table, Value};
@@ -101,8 +101,8 @@ fn wrong_dependencies(manifests: &[Manifest]) -> Vec<String> {
     breaches
 }
 
-/// The functions of a template: the folder of their code, and the binary that is built from it.
-fn deployed(template: &str) -> BTreeMap<String, String> {
+/// The folders that a template deploys; each holds one binary, under the name of its package.
+fn deployed(template: &str) -> BTreeSet<String> {
     let template: Yaml =
         serde_yaml_ng::from_str(template).unwrap_or_else(|error| panic!("template.yaml: {error}"));
     let resources = template.get("Resources").and_then(Yaml::as_mapping);
@@ -111,13 +111,7 @@ fn deployed(template: &str) -> BTreeMap<String, String> {
         .into_iter()
         .flat_map(|resources| resources.values())
         .filter(|resource| text(resource.get("Type")) == "AWS::Serverless::Function")
-        .map(|resource| {
-            let code = resource.get("Properties").and_then(|p| p.get("CodeUri"));
-            let build = resource
-                .get("Metadata")
-                .and_then(|m| m.get("BuildProperties"));
-            (text(code), text(build.and_then(|b| b.get("Binary"))))
-        })
+        .map(|resource| text(resource.get("Properties").and_then(|p| p.get("CodeUri"))))
         .collect()
 }
 
@@ -154,21 +148,18 @@ fn not_deployed(manifests: &[Manifest], template: &str) -> Vec<String> {
     let mut deployed = deployed(template);
     let mut breaches = Vec::new();
     for manifest in manifests.iter().filter(|manifest| manifest.is_function()) {
-        let named_alike = manifest.folder == format!("functions/{}", manifest.name());
-        match deployed.remove(&manifest.folder) {
-            Some(binary) if named_alike && binary == manifest.name() => {}
-            Some(binary) => breaches.push(format!(
-                "{} is the package {} and the binary {binary}",
-                manifest.folder,
-                manifest.name()
-            )),
-            None => breaches.push(format!("{} is not in the template", manifest.folder)),
+        let name = manifest.name();
+        if manifest.folder != format!("functions/{name}") {
+            breaches.push(format!("{} is the package {name}", manifest.folder));
+        }
+        if !deployed.remove(&format!("target/lambda/{name}")) {
+            breaches.push(format!("{} is not in the template", manifest.folder));
         }
     }
     breaches.extend(
         deployed
-            .into_keys()
-            .map(|folder| format!("{folder} does not exist")),
+            .into_iter()
+            .map(|folder| format!("{folder} is not a function's")),
     );
     breaches
 }
@@ -235,25 +226,21 @@ fn every_function_is_deployed_under_its_own_name() {
         "functions/ and template.yaml differ:",
         &not_deployed(&manifests(), &read("template.yaml")),
     );
-    let template = |folder: &str, binary: &str| {
+    let template = |name: &str| {
         format!(
-            "Resources:\n  A:\n    Type: AWS::Serverless::Function\n    Metadata:\n      BuildProperties:\n        Binary: {binary}\n    Properties:\n      CodeUri: {folder}\n"
+            "Resources:\n  A:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: target/lambda/{name}\n"
         )
     };
     let list = || [Manifest::of("functions/list", "[package]\nname = \"list\"")];
-    assert_eq!(
-        not_deployed(&list(), &template("functions/list", "list")).len(),
-        0
-    );
-    assert_eq!(
-        not_deployed(&list(), &template("functions/list", "get")).len(),
-        1
-    );
+    assert_eq!(not_deployed(&list(), &template("list")).len(), 0);
+    assert_eq!(not_deployed(&list(), &template("get")).len(), 2);
     assert_eq!(not_deployed(&list(), "Resources: {}").len(), 1);
-    assert_eq!(
-        not_deployed(&[], &template("functions/list", "list")).len(),
-        1
-    );
+    assert_eq!(not_deployed(&[], &template("list")).len(), 1);
+    let misnamed = [Manifest::of(
+        "functions/other",
+        "[package]\nname = \"list\"",
+    )];
+    assert_eq!(not_deployed(&misnamed, &template("list")).len(), 1);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// The functions are built once for all tests.
-async fn functions() -> anyhow::Result<Binaries> {
+pub(crate) async fn functions() -> anyhow::Result<Binaries> {
     static BUILT: OnceCell<Binaries> = OnceCell::const_new();
     let build = || async {
         let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -1,0 +1,65 @@
+//! Each deployed function has the settings that it reads, and no others.
+
+use std::{collections::BTreeSet, path::Path, process::Command};
+
+use local::template::Template;
+
+use crate::harness::functions;
+
+/// Lambda itself sets these.
+const OF_LAMBDA: [&str; 4] = [
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
+
+#[tokio::test]
+async fn the_template_gives_each_function_its_own_settings_only() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let template = Template::read(&path).unwrap();
+    let binaries = functions().await.unwrap();
+    assert!(template.functions.len() > 5);
+    for function in &template.functions {
+        let binary = &binaries.paths[&function.binary];
+        let output = Command::new(binary)
+            .arg(shared::config::LIST_ARGUMENT)
+            .env_clear()
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}: {output:?}", function.binary);
+        let output = String::from_utf8(output.stdout).unwrap();
+        let read: BTreeSet<&str> = output
+            .lines()
+            .filter(|name| !OF_LAMBDA.contains(name))
+            .collect();
+        let given: BTreeSet<&str> = function.environment.keys().map(String::as_str).collect();
+        assert_eq!(
+            given, read,
+            "{} has | {} reads",
+            function.binary, function.binary
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_function_without_settings_ends_with_one_message_that_lists_all() {
+    let binaries = functions().await.unwrap();
+    let output = Command::new(&binaries.paths["worker"])
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.lines().count(), 1, "{output}");
+    for name in [
+        "DATABASE_URL",
+        "SUPABASE_URL",
+        "SUPABASE_SECRET_KEY",
+        "OPENAI_API_KEY",
+        "ABLY_API_KEY",
+        "GENERATION_QUEUE_URL",
+    ] {
+        assert!(output.contains(name), "{name} is not in {output}");
+    }
+}
