@@ -33,6 +33,8 @@ pub struct Options {
     pub workspace: PathBuf,
     /// How the functions are built.
     pub profile: Profile,
+    /// Where the functions' executables are; they are built where this is not given.
+    pub binaries: Option<PathBuf>,
     /// Only these functions; all where it is empty.
     pub functions: Vec<String>,
     /// How many starts of each function are measured.
@@ -55,6 +57,10 @@ pub async fn run(options: &Options, progress: &dyn Fn(&str)) -> anyhow::Result<R
     let mut report = Report::default();
     let mut binaries = Vec::new();
     for name in &names {
+        if let Some(folder) = &options.binaries {
+            binaries.push(binaries::built(folder, name)?);
+            continue;
+        }
         progress(&format!("building {name}"));
         binaries.push(binaries::build(&options.workspace, name, options.profile).await?);
     }

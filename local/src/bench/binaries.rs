@@ -50,6 +50,21 @@ pub fn function_names(workspace: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
+/// The executable of a function in a folder, as it is.
+///
+/// # Errors
+/// It is not there.
+pub fn built(folder: &Path, name: &str) -> anyhow::Result<Binary> {
+    let path = folder.join(name);
+    let metadata =
+        std::fs::metadata(&path).with_context(|| format!("looking for {}", path.display()))?;
+    Ok(Binary {
+        name: name.to_owned(),
+        path,
+        bytes: metadata.len(),
+    })
+}
+
 /// Builds one function by itself: built together, each would have the features that any of them needs.
 ///
 /// # Errors

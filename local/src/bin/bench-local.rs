@@ -6,7 +6,7 @@
     reason = "the tables are what it is for, and progress is for the person who waits"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use local::bench::{self, Options, Profile};
@@ -18,6 +18,9 @@ struct Arguments {
     /// How the functions are built.
     #[arg(long, value_enum, default_value = "release")]
     profile: Profile,
+    /// Measures the executables in this folder, and builds nothing.
+    #[arg(long, value_name = "FOLDER")]
+    binaries: Option<PathBuf>,
     /// Only this function; may be given more than once.
     #[arg(long = "function")]
     functions: Vec<String>,
@@ -38,6 +41,7 @@ async fn main() -> anyhow::Result<()> {
     let options = Options {
         workspace: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
         profile: arguments.profile,
+        binaries: arguments.binaries,
         functions: arguments.functions,
         starts: arguments.starts,
         requests: arguments.requests,
