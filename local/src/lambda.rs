@@ -185,6 +185,8 @@ impl Lambda {
             .all()
             .iter()
             .map(|instance| instance.report())
+            // Without a number the process is only about to start.
+            .filter(|report| report.pid != 0)
             .collect();
         reports.sort_by(|a, b| (&a.function, a.pid).cmp(&(&b.function, b.pid)));
         reports

@@ -1,7 +1,7 @@
 //! One process of a function: what it has in hand, and how its life goes.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -41,7 +41,8 @@ pub(super) struct Delivery {
 #[derive(Debug)]
 pub(super) struct Instance {
     id: String,
-    pid: u32,
+    /// Set once the process runs.
+    pid: OnceLock<u32>,
     function: String,
     timeout: Duration,
     born: Instant,
@@ -84,10 +85,11 @@ pub(super) enum Availability {
 }
 
 impl Instance {
-    pub(super) fn new(pid: u32, id: String, pool: &Arc<Pool>) -> Arc<Self> {
+    /// An instance whose process is about to be started.
+    pub(super) fn new(pool: &Arc<Pool>) -> Arc<Self> {
         Arc::new(Self {
-            id,
-            pid,
+            id: Uuid::new_v4().simple().to_string(),
+            pid: OnceLock::new(),
             function: pool.options().name.clone(),
             timeout: pool.options().timeout,
             born: Instant::now(),
@@ -103,8 +105,15 @@ impl Instance {
         })
     }
 
-    pub(super) fn new_id() -> String {
-        Uuid::new_v4().simple().to_string()
+    /// Its process runs.
+    pub(super) fn runs_as(&self, pid: u32) {
+        // Nobody else sets it.
+        let _ = self.pid.set(pid);
+    }
+
+    /// Its process could not be started.
+    pub(super) fn never_ran(&self) {
+        self.gone.send_replace(true);
     }
 
     pub(super) fn id(&self) -> &str {
@@ -133,7 +142,7 @@ impl Instance {
     pub(super) fn report(&self) -> InstanceReport {
         InstanceReport {
             function: self.function.clone(),
-            pid: self.pid,
+            pid: self.pid.get().copied().unwrap_or_default(),
             busy: matches!(self.state().phase, Phase::Busy { .. }),
         }
     }

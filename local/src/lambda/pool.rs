@@ -179,12 +179,16 @@ impl Pool {
         if state.instances.len() >= MAXIMUM_INSTANCES || self.registry.is_stopping() {
             return;
         }
-        let id = Instance::new_id();
-        let runtime_api = format!("{}/_runtime/{id}", self.runtime_api);
+        let instance = Instance::new(self);
+        let runtime_api = format!("{}/_runtime/{}", self.runtime_api, instance.id());
+        // Known before it runs, for it asks for work at once; it is answered when this state is let go.
+        self.registry.insert(Arc::clone(&instance));
         let spawned = process::spawn(&self.options, &runtime_api);
         let mut child = match spawned {
             Ok(child) => child,
             Err(reason) => {
+                self.registry.remove(instance.id());
+                instance.never_ran();
                 let lines = [reason];
                 if self.is_news(&lines) {
                     self.logs.line(&self.options.name, &lines[0]);
@@ -194,10 +198,8 @@ impl Pool {
             }
         };
         // It has a number until it was waited for.
-        let pid = child.id().unwrap_or_default();
-        let instance = Instance::new(pid, id, self);
+        instance.runs_as(child.id().unwrap_or_default());
         state.instances.push(Arc::clone(&instance));
-        self.registry.insert(Arc::clone(&instance));
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
             let logs = Arc::clone(&self.logs);
             tokio::spawn(process::pass_output(

@@ -1,7 +1,7 @@
 //! Lambda's runtime API, `2018-06-01`, for each instance under `/_runtime/{instance}`.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -56,7 +56,7 @@ pub(super) fn router(registry: Arc<Registry>) -> Router {
 async fn next(State(registry): State<Arc<Registry>>, Path(id): Path<String>) -> Response {
     // An instance that is not (or no longer) known is being ended: it gets no answer, since the runtime panics on any that is no
     // invocation.
-    let Some(instance) = noted(&registry, &id).await else {
+    let Some(instance) = registry.find(&id) else {
         return std::future::pending().await;
     };
     let Some(pool) = instance.pool() else {
@@ -80,18 +80,6 @@ async fn next(State(registry): State<Arc<Registry>>, Path(id): Path<String>) -> 
         (TRACE_ID, text(delivery.trace_id)),
     ];
     (headers, delivery.event).into_response()
-}
-
-/// The instance that asks. A process may ask before its start has been noted, for it runs as soon as it is spawned.
-async fn noted(registry: &Registry, id: &str) -> Option<Arc<Instance>> {
-    for _ in 0..100 {
-        let instance = registry.find(id);
-        if instance.is_some() {
-            return instance;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    None
 }
 
 async fn respond(
