@@ -12,8 +12,8 @@ use crate::{
 const FIRST_LOOK: Duration = Duration::from_millis(120);
 /// Between two questions: the database is asked at most three times a second.
 const INTERVAL: Duration = Duration::from_millis(340);
-/// Each question looks a second time after this, so that a run's end is noticed within 260 ms although it is asked for every 340.
-const LOOK_AGAIN: Duration = Duration::from_millis(80);
+/// Each question looks a second time after this, so that a run's end is noticed within 220 ms although it is asked for every 340.
+const LOOK_AGAIN: Duration = Duration::from_millis(120);
 
 /// Waits until a run is over, at most so long; says whether it is. A database that cannot be asked for a while ends no wait.
 pub async fn until_over(database: &Database, run_id: RunId, longest: Duration) -> bool {
