@@ -4,6 +4,7 @@
 //   AUTH_URL     the token endpoint, such as http://127.0.0.1:9000/api/realtime/token
 //   AUTH_HEADER  what to send it as `Authorization` (optional); a bare token becomes `Bearer <token>`
 //   AUTH_METHOD  POST (default) or GET
+//   AUTH_PARAMS  `authParams`, such as run_id=… (optional)
 //   CHANNEL      the channel to subscribe to; without it, the one that the token endpoint names
 //   REWIND       how much of the past to ask for: `2m`, or a number of messages (optional)
 //   EXPECT       end after this many messages (default 1; 0: end once attached)
@@ -49,6 +50,7 @@ const realtime = new Ably.Realtime({
   authUrl: settings.AUTH_URL,
   authMethod: settings.AUTH_METHOD ?? 'POST',
   authHeaders,
+  authParams: settings.AUTH_PARAMS && Object.fromEntries(new URLSearchParams(settings.AUTH_PARAMS)),
   endpoint: ably.hostname,
   port: Number(ably.port),
   tls: ably.protocol === 'https:',

@@ -49,7 +49,7 @@ impl Tokens {
         })
     }
 
-    /// Whatever the body says is passed over: the official client sends a form with its own idea of a client id.
+    /// Of the query and of a form, `run_id` counts and all else is passed over: the official client adds its own idea of a client id.
     pub(crate) async fn grant(&self, request: Request, facts: Facts) -> Result<Reply, Problem> {
         let caller = auth::caller(&request, &facts, &self.verifier).await?;
         let Some(ably) = &self.ably else {
@@ -60,7 +60,7 @@ impl Tokens {
                 "This deployment has no realtime (REALTIME=off).",
             ));
         };
-        let mut query = Query::passing_over_unknown(&request);
+        let mut query = Query::with_form_passing_over_unknown(&request);
         let run_id = query.parsed::<RunId>("run_id", "a UUID");
         query.finish()?;
         let (channel, client_id) = match &caller {
@@ -68,7 +68,7 @@ impl Tokens {
             Caller::Anonymous { .. } | Caller::Service => {
                 let Some(run_id) = run_id else {
                     return Err(Problem::unauthorized(
-                        "authorization: sign in, or name a run without an owner with ?run_id=",
+                        "authorization: sign in, or name a run without an owner with run_id, in the query or in a form",
                     ));
                 };
                 let run = find_run(&self.database, Scope::Ownerless, run_id).await?;

@@ -2,11 +2,13 @@
 
 use std::{ops::RangeInclusive, str::FromStr};
 
+use http::header;
 use lambda_http::{Request, RequestExt};
 
 use super::{
     fields::unknown_name,
     problem::{FieldError, Problem},
+    request::text,
 };
 
 /// Parameters being read. [`Query::finish`] tells what was wrong.
@@ -29,13 +31,29 @@ impl Query {
         )
     }
 
-    /// Reads the parameters of a request whose sender adds some of its own, such as a vendor's client.
-    pub fn passing_over_unknown(request: &Request) -> Self {
-        let parameters = request.query_string_parameters();
+    /// Reads the parameters of a request whose sender adds some of its own, such as a vendor's client, and may send them as a form:
+    /// Ably's client leaves the query of its `authUrl` away when it renews a token with POST, and sends `authParams` as a form.
+    pub fn with_form_passing_over_unknown(request: &Request) -> Self {
+        let in_query = request.query_string_parameters();
+        let in_query = in_query
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let is_form = text(request.headers(), header::CONTENT_TYPE.as_str()).is_some_and(|value| {
+            let media_type = value.split(';').next().unwrap_or_default().trim();
+            media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        });
+        let form: &[u8] = if is_form {
+            request.body().as_ref()
+        } else {
+            b""
+        };
+        let in_form = url::form_urlencoded::parse(form)
+            .map(|(name, value)| (name.into_owned(), value.into_owned()));
         Self {
-            parameters: parameters
-                .iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            // A parameter without a value in one place may have one in the other.
+            parameters: in_query
+                .chain(in_form)
+                .filter(|(_, value)| !value.is_empty())
                 .collect(),
             errors: Vec::new(),
         }
@@ -121,6 +139,31 @@ impl Query {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_adds_to_the_query() {
+        let table = [
+            (
+                "application/x-www-form-urlencoded",
+                "a=1&run_id=7",
+                Some("7"),
+            ),
+            (
+                "Application/X-WWW-Form-Urlencoded; charset=utf-8",
+                "run_id=%37",
+                Some("7"),
+            ),
+            ("application/x-www-form-urlencoded", "a=1", None),
+            ("application/json", "run_id=7", None),
+        ];
+        for (content_type, body, expected) in table {
+            let mut request = Request::new(body.into());
+            let value = http::HeaderValue::from_static(content_type);
+            request.headers_mut().insert(header::CONTENT_TYPE, value);
+            let query = Query::with_form_passing_over_unknown(&request);
+            assert_eq!(query.text("run_id"), expected, "{content_type} {body}");
+        }
+    }
 
     #[test]
     fn each_mistake_names_its_parameter() {
