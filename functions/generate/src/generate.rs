@@ -9,6 +9,7 @@ use shared::{
     http::{Facts, FieldError, Problem, Reply, fields::Fields, request::body},
     submission::{
         Submission,
+        headers::RunHeaders,
         input::{Asked, OPTION_FIELDS, image_options, request_hash},
     },
 };
@@ -24,6 +25,9 @@ pub(crate) async fn generate(
     let mut fields = Fields::parse(bytes, &known)?;
     let prompt = fields.required_text("prompt", 1..=LONGEST_PROMPT);
     let mut options = image_options(&mut fields, submission.default_model());
+    for mistake in RunHeaders::mistakes(request.headers()) {
+        fields.error(mistake);
+    }
     fields.finish()?;
     let dataset = submission.dataset(&caller, options.dataset_id).await?;
     options.run.unique_visual_elements = dataset

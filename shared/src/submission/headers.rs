@@ -32,15 +32,23 @@ impl RunHeaders {
     /// Reads them.
     ///
     /// # Errors
-    /// 400 naming the header.
+    /// 400 naming the headers.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let (read, errors) = Self::read(headers);
+        if errors.is_empty() {
+            Ok(read)
+        } else {
+            Err(Problem::invalid(errors))
+        }
+    }
+
+    /// What is wrong with them, for an answer that lists the mistakes of the body too.
+    pub fn mistakes(headers: &HeaderMap) -> Vec<FieldError> {
+        Self::read(headers).1
+    }
+
+    fn read(headers: &HeaderMap) -> (Self, Vec<FieldError>) {
         let mut errors = Vec::new();
-        let idempotency_key = headers
-            .get("idempotency-key")
-            .map(|value| idempotency_key(value.as_bytes()));
-        let cancel_after = headers
-            .get("cancel-after")
-            .map(|value| cancel_after(value.as_bytes()));
         let mut take = |name: &str, allowed: &str| {
             errors.push(FieldError::new(
                 name,
@@ -48,31 +56,28 @@ impl RunHeaders {
                 allowed,
             ))
         };
-        let idempotency_key = match idempotency_key {
-            Some(None) => {
+        let idempotency_key = headers.get("idempotency-key").and_then(|value| {
+            let key = idempotency_key(value.as_bytes());
+            if key.is_none() {
                 take("Idempotency-Key", "1 to 255 visible ASCII characters");
-                None
             }
-            other => other.flatten(),
-        };
-        let cancel_after = match cancel_after {
-            Some(None) => {
+            key
+        });
+        let cancel_after = headers.get("cancel-after").and_then(|value| {
+            let after = cancel_after(value.as_bytes());
+            if after.is_none() {
                 take(
                     "Cancel-After",
                     "a time from 1s to 24h, such as 60s, 5m or 1h",
                 );
-                None
             }
-            other => other.flatten(),
+            after
+        });
+        let read = Self {
+            idempotency_key,
+            cancel_after,
         };
-        if errors.is_empty() {
-            Ok(Self {
-                idempotency_key,
-                cancel_after,
-            })
-        } else {
-            Err(Problem::invalid(errors))
-        }
+        (read, errors)
     }
 }
 
