@@ -171,7 +171,7 @@ impl Fields {
             return None;
         }
         // jsonb keeps no NUL either.
-        if text.contains("\\u0000") {
+        if holds_nul(&value) {
             self.error(FieldError::new(name, "holds a NUL character.", allowed));
             return None;
         }
@@ -231,6 +231,18 @@ pub fn unknown_name(name: &str, known: &[&str], kind: &str) -> FieldError {
         None => format!("is not a known {kind}."),
     };
     FieldError::new(clip(name), message, known.to_vec())
+}
+
+/// Whether a text or a key within a value holds a NUL character. The depth is the parser's, 128 at most.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(holds_nul),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        _ => false,
+    }
 }
 
 /// A value as an error message quotes it: short.
