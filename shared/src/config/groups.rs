@@ -8,7 +8,7 @@ use crate::{
     domain::{caller::AnonymousHistory, model::Model, step::RetrySchedule},
     http::{cors::AllowedOrigins, serve::ResponseMode},
     openai::client::OpenAiOptions,
-    postgres::{Database, DatabaseOptions},
+    postgres::{Database, DatabaseOptions, tls::ExtraRoots},
     queue::{Queue, QueueOptions},
     supabase::{
         auth::{AuthOptions, TokenVerifier},
@@ -37,17 +37,22 @@ pub fn database(
     let mut options = DatabaseOptions::new(url, format!("darkroom-{function}"));
     options.ca_cert = reader.optional("DATABASE_CA_CERT");
     options.max_connections = max_connections;
-    reader.optional("DATABASE_URL")?;
-    match Database::new(&options) {
-        Ok(database) => Some(database),
-        Err(error) => {
-            reader.problem(
-                "DATABASE_URL",
-                format!("cannot be used: {}", crate::telemetry::chain(&error)),
-            );
-            None
-        }
+    if let Ok(database) = Database::new(&options) {
+        return Some(database);
     }
+    // One or both of the settings cannot be used: each is looked at by itself.
+    let ca_cert = options.ca_cert.take();
+    if let Some(Err(error)) = ca_cert.as_deref().map(ExtraRoots::read) {
+        let problem = format!("cannot be used: {}", crate::telemetry::chain(&error));
+        reader.problem("DATABASE_CA_CERT", problem);
+    }
+    if reader.optional("DATABASE_URL").is_some()
+        && let Err(error) = Database::new(&options)
+    {
+        let problem = format!("cannot be used: {}", crate::telemetry::chain(&error));
+        reader.problem("DATABASE_URL", problem);
+    }
+    None
 }
 
 /// Access tokens: `SUPABASE_URL`, `SUPABASE_JWKS_URL`, `SUPABASE_JWT_SECRET`.

@@ -12,7 +12,7 @@ pub enum DatabaseSetupError {
     #[error(transparent)]
     Url(#[from] DatabaseUrlError),
     /// The CA's file cannot be read.
-    #[error("DATABASE_CA_CERT: cannot read {path}")]
+    #[error("the CA file {path} cannot be read")]
     CaFile {
         /// The file.
         path: String,
@@ -21,7 +21,7 @@ pub enum DatabaseSetupError {
         source: std::io::Error,
     },
     /// The CA's text holds no certificate.
-    #[error("DATABASE_CA_CERT: neither the path of a PEM file nor a PEM certificate")]
+    #[error("the CA is neither the path of a PEM file nor a PEM certificate")]
     CaPem,
     /// The pool cannot be built.
     #[error("the connection pool cannot be built")]
