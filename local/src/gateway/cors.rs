@@ -71,7 +71,8 @@ pub(super) fn allow_origin(
     }
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     let Some(origin) = origin else { return };
-    let mut allowed = options.allow_origin.split(',').map(str::trim);
+    let allowed = options.allow_origin.split(',').map(str::trim);
+    let mut allowed = allowed.map(|allowed| allowed.trim_end_matches('/'));
     if allowed.any(|allowed| allowed.as_bytes() == origin.as_bytes()) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(
