@@ -1,8 +1,30 @@
 //! End to end, over the real function binaries: a stack of its own for every test, called as an application calls it.
 
+#[path = "e2e/bad_input.rs"]
+mod bad_input;
+#[path = "e2e/bad_settings.rs"]
+mod bad_settings;
+#[path = "e2e/dev.rs"]
+mod dev;
 #[path = "e2e/harness.rs"]
 mod harness;
+#[path = "e2e/javascript.rs"]
+mod javascript;
 #[path = "e2e/main_job.rs"]
 mod main_job;
+#[path = "e2e/queue.rs"]
+mod queue;
+#[path = "e2e/reads.rs"]
+mod reads;
+#[path = "e2e/realtime.rs"]
+mod realtime;
+#[path = "e2e/retries.rs"]
+mod retries;
+#[path = "e2e/seeds.rs"]
+mod seeds;
 #[path = "e2e/settings.rs"]
 mod settings;
+#[path = "e2e/waiting.rs"]
+mod waiting;
+#[path = "e2e/who_sees_what.rs"]
+mod who_sees_what;

@@ -36,7 +36,7 @@ pub(crate) struct World {
     pub(crate) stack: Stack,
     pub(crate) database: TestDatabase,
     http: reqwest::Client,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// An answer, read whole.
@@ -64,12 +64,11 @@ impl Answer {
         }
     }
 
-    /// A text header, or the empty text.
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+    /// A header's lines with commas between them, or the empty text.
+    pub(crate) fn header(&self, name: &str) -> String {
+        let lines = self.headers.get_all(name).iter();
+        let lines: Vec<_> = lines.filter_map(|value| value.to_str().ok()).collect();
+        lines.join(", ")
     }
 
     /// Asserts that this is problem+json of a status, and gives the names of the fields it complains about.
@@ -97,6 +96,22 @@ impl Answer {
     }
 }
 
+impl Drop for World {
+    /// What the functions of a failed test had to say.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let logs = std::fs::read_dir(self.data.path().join("logs"));
+        for file in logs.into_iter().flatten().flatten() {
+            let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            let last = &lines[lines.len().saturating_sub(20)..];
+            println!("{}:\n{}\n", file.file_name().display(), last.join("\n"));
+        }
+    }
+}
+
 impl World {
     /// A stack with these settings beside the usual ones.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
@@ -113,11 +128,8 @@ impl World {
         Self {
             stack,
             database,
-            http: shared::tls::http_client(HttpClientOptions::with_timeout(Duration::from_secs(
-                300,
-            )))
-            .unwrap(),
-            _data: data,
+            http: http_client(),
+            data,
         }
     }
 
@@ -127,16 +139,19 @@ impl World {
             .request(method, format!("{}{path}", self.stack.ready().api_url))
     }
 
+    /// A request to the API with this token or key.
+    pub(crate) fn bearer(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(token)
+    }
+
     /// A request to the API by the test user.
     pub(crate) fn user(&self, method: Method, path: &str) -> RequestBuilder {
-        self.anonymous(method, path)
-            .bearer_auth(&self.stack.ready().user.token)
+        self.bearer(method, path, &self.stack.ready().user.token)
     }
 
     /// A request to the API by the other test user.
     pub(crate) fn other_user(&self, method: Method, path: &str) -> RequestBuilder {
-        self.anonymous(method, path)
-            .bearer_auth(&self.stack.ready().other_user.token)
+        self.bearer(method, path, &self.stack.ready().other_user.token)
     }
 
     /// `POST /ai/generate` by the test user.
@@ -281,6 +296,11 @@ impl World {
         assert_eq!(response.status(), 200, "{url}");
         response.bytes().await.unwrap().to_vec()
     }
+}
+
+/// A client that waits as long as generate may.
+pub(crate) fn http_client() -> reqwest::Client {
+    shared::tls::http_client(HttpClientOptions::with_timeout(Duration::from_secs(300))).unwrap()
 }
 
 /// Sends a request and reads the answer whole.

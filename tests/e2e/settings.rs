@@ -41,25 +41,3 @@ async fn the_template_gives_each_function_its_own_settings_only() {
         );
     }
 }
-
-#[tokio::test]
-async fn a_function_without_settings_ends_with_one_message_that_lists_all() {
-    let binaries = functions().await.unwrap();
-    let output = Command::new(&binaries.paths["worker"])
-        .env_clear()
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
-    let output = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.lines().count(), 1, "{output}");
-    for name in [
-        "DATABASE_URL",
-        "SUPABASE_URL",
-        "SUPABASE_SECRET_KEY",
-        "OPENAI_API_KEY",
-        "ABLY_API_KEY",
-        "GENERATION_QUEUE_URL",
-    ] {
-        assert!(output.contains(name), "{name} is not in {output}");
-    }
-}
