@@ -1,5 +1,12 @@
 //! End to end, over the real function binaries: a stack of its own for every test, called as an application calls it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "what a test cannot go on without fails it, and what it skips or measures it says"
+)]
+
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
 #[path = "e2e/bad_settings.rs"]

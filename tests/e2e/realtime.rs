@@ -120,8 +120,8 @@ fn check_fields(lines: &[Value], made: &Answer) {
         let is_it = |data: &&Value| {
             data["type"] == name && status.is_none_or(|status| data["status"] == status)
         };
-        let all = lines.iter().map(|line| &line["data"]);
-        all.filter(is_it).next_back().unwrap().clone()
+        let mut all = lines.iter().map(|line| &line["data"]);
+        all.rfind(is_it).unwrap().clone()
     };
     let keys = |data: &Value| {
         let mut keys: Vec<_> = data.as_object().unwrap().keys().cloned().collect();

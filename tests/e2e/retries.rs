@@ -266,7 +266,7 @@ async fn the_next_model_is_asked_unless_the_caller_named_one() {
     let refused = json!([{"status": 400, "code": "moderation_blocked"}]);
     let (answer, run, _) = ask(&world, refused, json!({})).await;
     answer.problem_fields(422);
-    assert_eq!(of_attempts(&run, "model"), [first.clone()]);
+    assert_eq!(of_attempts(&run, "model"), std::slice::from_ref(&first));
 
     let named = json!({"model": first});
     let (answer, run, _) = ask(&world, json!([busy, busy, busy]), named).await;
