@@ -106,11 +106,7 @@ impl Worker {
 
     /// A run for which there was no time left gets a message of its own: this one would come again only when its visibility ends.
     async fn send_on(&self, id: String, job: Job, wait: Duration) -> Option<String> {
-        match self
-            .queue
-            .send_later(&job.body(), None, wait)
-            .await
-        {
+        match self.queue.send_later(&job.body(), None, wait).await {
             Ok(()) => None,
             Err(error) => {
                 tracing::warn!(message_id = id, run_id = %job.run_id, error = %telemetry::chain(&error), "a run given back could not be sent on");
