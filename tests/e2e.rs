@@ -13,6 +13,22 @@ mod bad_input;
 mod bad_settings;
 #[path = "e2e/dev.rs"]
 mod dev;
+#[path = "e2e/faults.rs"]
+mod faults;
+#[path = "e2e/faults_ably.rs"]
+mod faults_ably;
+#[path = "e2e/faults_clock.rs"]
+mod faults_clock;
+#[path = "e2e/faults_database.rs"]
+mod faults_database;
+#[path = "e2e/faults_openai.rs"]
+mod faults_openai;
+#[path = "e2e/faults_queue.rs"]
+mod faults_queue;
+#[path = "e2e/faults_storage.rs"]
+mod faults_storage;
+#[path = "e2e/faults_worker.rs"]
+mod faults_worker;
 #[path = "e2e/harness.rs"]
 mod harness;
 #[path = "e2e/javascript.rs"]
@@ -31,6 +47,8 @@ mod retries;
 mod seeds;
 #[path = "e2e/settings.rs"]
 mod settings;
+#[path = "e2e/truth.rs"]
+mod truth;
 #[path = "e2e/waiting.rs"]
 mod waiting;
 #[path = "e2e/who_sees_what.rs"]

@@ -83,6 +83,16 @@ struct Target {
     name: String,
 }
 
+/// Whether cargo, running us, has told us this about our own package. Build scripts that watch such a variable (that of ring does)
+/// would run again at every change between a build from within a test and one from a shell, and with them half of all crates.
+fn is_of_outer_package(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("CARGO_PKG_")
+        || name.starts_with("CARGO_MANIFEST_")
+        || name.starts_with("CARGO_BIN_")
+        || ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"].contains(&name.as_ref())
+}
+
 async fn run_cargo(
     root: &Path,
     packages: &[String],
@@ -101,6 +111,11 @@ async fn run_cargo(
         .kill_on_drop(true);
     for package in packages {
         command.args(["--package", package]);
+    }
+    for (name, _) in std::env::vars_os() {
+        if is_of_outer_package(&name) {
+            command.env_remove(name);
+        }
     }
     if profile == Profile::Release {
         command.arg("--release");

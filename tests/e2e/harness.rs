@@ -34,8 +34,8 @@ pub(crate) async fn functions() -> anyhow::Result<Binaries> {
 /// A running stack with a database of its own.
 pub(crate) struct World {
     pub(crate) stack: Stack,
-    pub(crate) database: TestDatabase,
     http: reqwest::Client,
+    _database: Option<TestDatabase>,
     data: TempDir,
 }
 
@@ -116,19 +116,40 @@ impl World {
     /// A stack with these settings beside the usual ones.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         let database = TestDatabase::migrated().await.unwrap();
+        let url = database.url().to_owned();
+        let change = move |options: &mut StackOptions| {
+            options.database = DatabaseChoice::Migrated(url);
+        };
+        Self::start_with(settings, Some(database), change).await
+    }
+
+    /// A stack with a Postgres server of its own, which the test may stop.
+    pub(crate) async fn start_with_own_server(settings: &[(&str, &str)]) -> Self {
+        let change = |options: &mut StackOptions| {
+            options.database = DatabaseChoice::Own { durable: false };
+        };
+        Self::start_with(settings, None, change).await
+    }
+
+    /// A stack whose options a test changes.
+    pub(crate) async fn start_with(
+        settings: &[(&str, &str)],
+        database: Option<TestDatabase>,
+        change: impl FnOnce(&mut StackOptions),
+    ) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut options = StackOptions::new(data.path());
-        options.database = DatabaseChoice::Migrated(database.url().to_owned());
         options.binaries = Some(functions().await.unwrap());
         options.settings = settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect::<BTreeMap<_, _>>();
+        change(&mut options);
         let stack = Stack::start(options).await.unwrap();
         Self {
             stack,
-            database,
             http: http_client(),
+            _database: database,
             data,
         }
     }
@@ -217,7 +238,21 @@ impl World {
         self.control(&self.stack.ready().storage_url, script).await;
     }
 
-    async fn control(&self, url: &str, script: Value) {
+    /// Says how the Ably stand-in fails.
+    pub(crate) async fn ably(&self, faults: Value) {
+        self.control(&self.stack.ready().ably_url, faults).await;
+    }
+
+    /// Waits until the OpenAI stand-in was asked so often.
+    pub(crate) async fn calls(&self, count: usize) {
+        self.until(&format!("{count} calls"), || async {
+            (self.openai_calls().await.len() >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Says what a stand-in does next.
+    pub(crate) async fn control(&self, url: &str, script: Value) {
         let answer = send(self.http.post(format!("{url}/_control")).json(&script)).await;
         assert!(answer.status.is_success(), "{answer:#?}");
     }
@@ -240,6 +275,12 @@ impl World {
             self.stack.ready().lambda_url
         );
         send(self.http.post(url).json(&event)).await.body
+    }
+
+    /// What a function has written so far.
+    pub(crate) fn function_log(&self, function: &str) -> String {
+        std::fs::read_to_string(self.data.path().join(format!("logs/{function}.log")))
+            .unwrap_or_default()
     }
 
     /// One round of the sweep.
@@ -267,7 +308,9 @@ impl World {
 
     /// The rows of a query, as text.
     pub(crate) async fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
-        let client = local::postgres::connect(self.database.url()).await.unwrap();
+        let client = local::postgres::connect(&self.stack.ready().database_url)
+            .await
+            .unwrap();
         let messages = client.simple_query(sql).await.unwrap();
         let rows = messages.iter().filter_map(|message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),

@@ -8,7 +8,6 @@ use serde_json::Value;
 use shared::{
     ably::publish::AblyClient,
     config::{Reader, groups},
-    domain::step::RetrySchedule,
     generation::{Clients, WorkSettings},
     queue::Queue,
 };
@@ -64,13 +63,11 @@ impl Sweep {
         let queue = groups::queue(reader);
         let storage = groups::storage(reader);
         let realtime = groups::ably(reader).map(AblyClient::new);
+        // The schedule tells a run that has no attempt left from one that was stopped before its next.
+        let runs = groups::runs(reader);
         let settings = WorkSettings {
-            schedule: RetrySchedule {
-                delays_ms: vec![0],
-                models: Vec::new(),
-                max_age: groups::run_max_age(reader),
-            },
-            lease: groups::lease(reader),
+            schedule: runs.schedule,
+            lease: runs.lease,
             call_timeout: Duration::ZERO,
             upload_patience: PATIENCE,
             database_patience: PATIENCE,

@@ -110,14 +110,17 @@ impl Machine {
         }
     }
 
-    /// A worker takes the run, pending or given back or with a lease that has run out (`claim.sql`).
+    /// A worker takes the run, pending or given back or with a lease that has run out (`claim.sql`). One that did not hear the answer
+    /// to its claim takes it again.
     ///
     /// # Errors
     /// [`Refused::Over`], [`Refused::Held`].
     pub fn claim(&self, token: LeaseToken, now: Timestamp, length: Duration) -> Transition {
         let first = match &self.state {
             State::Ended(_) => return Err(Refused::Over),
-            State::Running { lease: Some(lease) } if lease.expires_at > now => {
+            State::Running { lease: Some(lease) }
+                if lease.expires_at > now && lease.token != token =>
+            {
                 return Err(Refused::Held);
             }
             State::Running { .. } => false,

@@ -8,6 +8,7 @@ use super::Clients;
 use crate::{
     ably::publish::Message,
     domain::{event::Event, id::RunId},
+    postgres::events::unpublished_of,
     recording::publication::mark_published,
     telemetry,
 };
@@ -27,14 +28,25 @@ impl Events {
     }
 }
 
+/// What a publisher begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Earlier {
+    /// The run is new: no event came before.
+    None,
+    /// An earlier worker wrote events; those that it did not publish go first.
+    Unpublished,
+}
+
 /// A run's publisher: a place for events, and the future that publishes them until that place is dropped.
 pub(super) fn publisher(
     clients: &Clients,
     run_id: RunId,
     channel: String,
+    earlier: Earlier,
 ) -> (Events, impl Future<Output = ()> + '_) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Events(sender), publish(clients, run_id, channel, receiver))
+    let publishing = publish(clients, run_id, channel, earlier, receiver);
+    (Events(sender), publishing)
 }
 
 /// Publishes in order. After a failure that does not pass nothing later is published either, so that nobody sees the end of a story
@@ -43,12 +55,27 @@ async fn publish(
     clients: &Clients,
     run_id: RunId,
     channel: String,
+    earlier: Earlier,
     mut events: mpsc::UnboundedReceiver<Event>,
 ) {
-    let mut published = Vec::new();
     let mut batch = Vec::new();
-    while events.recv_many(&mut batch, 16).await > 0 {
-        if let Some(realtime) = &clients.realtime {
+    if earlier == Earlier::Unpublished {
+        batch = match unpublished_of(&clients.database, run_id).await {
+            Ok(unpublished) => unpublished,
+            Err(error) => {
+                tracing::warn!(%run_id, error = %telemetry::chain(&error), "what an earlier worker left unpublished cannot be read; the sweep will publish all of it");
+                return;
+            }
+        };
+    }
+    let mut published: Vec<i32> = Vec::new();
+    loop {
+        // The log may have held events that came this way, too, a moment later.
+        let last = published.last().copied().unwrap_or(0);
+        batch.retain(|event| event.sequence > last);
+        if let Some(realtime) = &clients.realtime
+            && !batch.is_empty()
+        {
             let messages: Vec<Message> = batch
                 .iter()
                 .map(|event| Message {
@@ -68,6 +95,9 @@ async fn publish(
             }
         }
         published.extend(batch.drain(..).map(|event| event.sequence));
+        if events.recv_many(&mut batch, 16).await == 0 {
+            break;
+        }
     }
     note(clients, run_id, &published).await;
 }

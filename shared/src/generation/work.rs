@@ -22,6 +22,9 @@ use crate::{
     telemetry,
 };
 
+/// The wait before a lease is renewed again when the database was out of reach.
+const RENEW_AGAIN: Duration = Duration::from_secs(1);
+
 /// What became of a run that a worker was told about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worked {
@@ -94,7 +97,11 @@ async fn hold(
         Claim::Gone => return Ok(Some(Worked::Gone)),
     };
     let channel = event::channel(run.owner, run.id);
-    let (events, publishing) = publisher::publisher(clients, run.id, channel);
+    let earlier = match &started {
+        Some(_) => publisher::Earlier::None,
+        None => publisher::Earlier::Unpublished,
+    };
+    let (events, publishing) = publisher::publisher(clients, run.id, channel, earlier);
     if let Some(started) = started {
         events.tell(started);
     }
@@ -121,8 +128,10 @@ async fn hold(
 /// Renews a lease for as long as it is polled. When the lease is lost all the same, work goes on: what it would record is refused by
 /// the lease's guard, but an image that is on its way still gets to storage, where whoever holds the run looks for it.
 async fn keep(clients: &Clients, held: &Lease, length: Duration) -> std::convert::Infallible {
+    let mut pause = length / 3;
     loop {
-        tokio::time::sleep(length / 3).await;
+        tokio::time::sleep(pause).await;
+        pause = length / 3;
         match lease::renew(&clients.database, held, length).await {
             Ok(true) => {}
             Ok(false) => {
@@ -130,7 +139,9 @@ async fn keep(clients: &Clients, held: &Lease, length: Duration) -> std::convert
                 std::future::pending::<()>().await;
             }
             Err(error) => {
-                tracing::warn!(run_id = %held.run_id, error = %telemetry::chain(&error), "a lease could not be renewed")
+                tracing::warn!(run_id = %held.run_id, error = %telemetry::chain(&error), "a lease could not be renewed");
+                // The database comes back to runs whose leases have run out: whoever asks first holds them.
+                pause = pause.min(RENEW_AGAIN);
             }
         }
     }

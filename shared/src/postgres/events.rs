@@ -124,6 +124,20 @@ pub async fn find_unpublished(
     Ok(found)
 }
 
+/// The events of one run that nobody has noted as published, in order.
+///
+/// # Errors
+/// [`ReadError`].
+pub async fn unpublished_of(database: &Database, run_id: RunId) -> Result<Vec<Event>, ReadError> {
+    let sql = "/* unpublished_of: $1 run */
+        select sequence, name, data from ai_image_run_events
+        where run_id = $1 and published_at is null
+        order by sequence";
+    let rows = database.read(sql, &[(&run_id.0, Type::UUID)]).await?;
+    let events = rows.iter().map(|row| event_from_row(row, run_id));
+    Ok(events.collect::<Result<_, _>>()?)
+}
+
 fn event_from_row(row: &Row, run_id: RunId) -> Result<Event, StoredDataError> {
     let read = |column| StoredDataError::in_event(column, run_id);
     Ok(Event {

@@ -1,6 +1,7 @@
 -- claim: take the lease of a run that nobody holds; the first claim also writes the event `started`.
 -- The lease is measured by the database's clock alone, so a worker whose own clock is off neither loses it early nor keeps it late.
 -- A prompt whose JSON text is longer than 24 KiB is cut to 4,000 characters (6 bytes each at most as JSON), since Ably takes 64 KiB.
+-- A claim whose answer was lost is made again with the same token.
 -- Arguments: $1 run, $2 lease token, $3 lease in seconds.
 with run as (
   update ai_image_runs
@@ -10,7 +11,8 @@ with run as (
       sequence = greatest(sequence, 1),
       started_at = coalesce(started_at, now())
   where id = $1
-    and (status = 'pending' or (status = 'running' and (lease_expires_at is null or lease_expires_at <= now())))
+    and (status = 'pending'
+      or (status = 'running' and (lease_expires_at is null or lease_expires_at <= now() or lease_token = $2)))
   returning *
 ),
 cut as (

@@ -6,14 +6,15 @@ use jiff::Timestamp;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::RecordingError;
+use super::{RecordingError, transition::PAUSE};
 use crate::{
     domain::{
         event::{self, Event},
         id::{LeaseToken, RunId},
         run::{Run, RunStatus},
     },
-    postgres::{Database, Params, row::StoredDataError, runs::run_from_row},
+    postgres::{Database, DatabaseError, Params, row::StoredDataError, runs::run_from_row},
+    telemetry,
 };
 
 /// What a worker holds while it works on a run. Its sequence follows the row's.
@@ -61,7 +62,7 @@ pub enum Claim {
         run: Box<Run>,
         /// The lease.
         lease: Lease,
-        /// `started`, when this is the first claim.
+        /// `started`, when this is the first claim; none where the log holds events already.
         started: Option<Event>,
     },
     /// Another worker holds it.
@@ -72,7 +73,8 @@ pub enum Claim {
     Gone,
 }
 
-/// Takes a run that nobody holds.
+/// Takes a run that nobody holds. Where the database is out of reach, or its answer is lost, the same claim is made again for as long
+/// as `patience` lasts: the message would come back much later.
 ///
 /// # Errors
 /// [`RecordingError`] when the database cannot be asked or the row not read.
@@ -88,7 +90,23 @@ pub async fn claim(
         (&token.0, Type::UUID),
         (&lease.as_secs_f64(), Type::FLOAT8),
     ];
-    let mut rows = database.write(include_str!("claim.sql"), params).await?;
+    let give_up = Instant::now() + patience;
+    let mut rows = loop {
+        match database.write(include_str!("claim.sql"), params).await {
+            Ok(rows) => break rows,
+            Err(error) => {
+                let again = matches!(
+                    error,
+                    DatabaseError::OutcomeUnknown { .. } | DatabaseError::Unavailable { .. }
+                );
+                if !again || Instant::now() >= give_up {
+                    return Err(error.into());
+                }
+                tracing::warn!(%run_id, error = %telemetry::chain(&error), "a run cannot be claimed, trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    };
     let Some(row) = rows.pop() else {
         return Ok(Claim::Gone);
     };

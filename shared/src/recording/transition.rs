@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The wait before a statement is tried again when the database could not be reached.
-const PAUSE: Duration = Duration::from_millis(250);
+pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
 /// Runs a transition's statement. Its first four arguments are always the run, the lease token, the sequence last seen and the event;
 /// `rest` follows. The guard on the sequence makes a repeat harmless: where the first answer was lost, the second changes no row,
