@@ -80,10 +80,13 @@ impl Dev {
         }
     }
 
-    /// Stops it as a supervisor would.
-    async fn stop(mut self) {
+    /// Stops it as a supervisor does (TERM), or somebody at the keyboard (INT).
+    async fn stop(mut self, signal: &str) {
         let pid = self.process.id().unwrap().to_string();
-        let kill = Command::new("kill").args(["-TERM", &pid]).status().await;
+        let kill = Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status()
+            .await;
         assert!(kill.unwrap().success());
         let ended = tokio::time::timeout(STOP_LIMIT, self.process.wait()).await;
         assert!(ended.expect("it stops").unwrap().success());
@@ -134,6 +137,9 @@ async fn one_command_serves_everything_and_a_second_start_finds_the_data() {
         assert!(user["id"].as_str().unwrap().parse::<uuid::Uuid>().is_ok());
         assert_eq!(user["token"].as_str().unwrap().split('.').count(), 3);
     }
+
+    dev.line("A test user's token").await;
+    assert_eq!(dev.line("ey").await, ready.user.token);
 
     // The line that it prints is for a shell.
     let curl = dev.line("curl ").await;
@@ -190,7 +196,7 @@ async fn one_command_serves_everything_and_a_second_start_finds_the_data() {
         .map(|instance| instance["pid"].clone())
         .collect();
     assert!(pids.len() >= 2 && pids.iter().all(is_alive), "{pids:?}");
-    dev.stop().await;
+    dev.stop("TERM").await;
     let urls = [
         &ready.api_url,
         &ready.lambda_url,
@@ -223,7 +229,7 @@ async fn one_command_serves_everything_and_a_second_start_finds_the_data() {
     assert_eq!(history.body["images"][0]["id"], image["id"], "{history:#?}");
     let picture = http_client().get(image["image_url"].as_str().unwrap());
     assert_eq!(picture.send().await.unwrap().status(), 200);
-    dev.stop().await;
+    dev.stop("INT").await;
 }
 
 /// What the printed line made; without curl, the same request.

@@ -333,6 +333,14 @@ impl World {
             .and_then(|row| row.into_iter().next().flatten())
     }
 
+    /// Everything that the functions have logged.
+    pub(crate) fn logs(&self) -> String {
+        let files = std::fs::read_dir(self.data.path().join("logs")).unwrap();
+        files
+            .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+            .collect()
+    }
+
     /// Fetches a public URL.
     pub(crate) async fn fetch(&self, url: &str) -> Vec<u8> {
         let response = self.http.get(url).send().await.unwrap();

@@ -277,3 +277,17 @@ async fn check_grants(world: &World, run_id: &str, channel: &str, form: &str) {
         assert_eq!(answer.problem_fields(404), ["run_id"]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_realtime_runs_end_all_the_same() {
+    let world = World::start(&[("REALTIME", "off"), ("ABLY_API_KEY", "")]).await;
+    let body = json!({"prompt": "a", "resolution": "1K", "quality": "low"});
+    let made = world.generate(body).await;
+    assert_eq!(made.status, 200, "{made:#?}");
+    let answer = world.get("/api/realtime/token").await;
+    answer.problem_fields(404);
+    assert_eq!(answer.body["code"], "realtime-off");
+    let run_id = made.body["run_id"].as_str().unwrap();
+    let log = world.get(&format!("/ai/runs/{run_id}/events")).await.body;
+    assert_eq!(log["events"].as_array().unwrap().len(), 4);
+}

@@ -352,3 +352,21 @@ async fn settings_can_shut_anonymous_callers_out() {
     let own = send(world.user(Method::GET, "/ai/generated-images")).await;
     assert_eq!(ids(&own, "images").len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_cannot_be_had_are_no_fault_of_the_token() {
+    let nowhere = ("SUPABASE_JWKS_URL", "http://127.0.0.1:9/jwks.json");
+    let world = World::start(&[nowhere]).await;
+    for (method, path) in [
+        (Method::POST, "/ai/generate"),
+        (Method::GET, "/ai/generated-images"),
+        (Method::POST, "/api/realtime/token"),
+    ] {
+        let body = json!({"prompt": "a"}).to_string();
+        let answer = send(world.user(method, path).body(body)).await;
+        assert!(answer.problem_fields(503).is_empty());
+        assert_eq!(answer.body["retryable"], true);
+        assert!(answer.header("retry-after").parse::<u32>().unwrap() > 0);
+    }
+    make(world.anonymous(Method::POST, "/ai/generate")).await;
+}
