@@ -70,7 +70,9 @@ async fn a_prompt_becomes_an_image_of_the_exact_size_stored_and_recorded() {
 }
 
 /// What is asked for beside the prompt; format, width and height of the file; model and quality as the vendor hears them.
-fn pictures() -> [(Value, ImageFormat, (u32, u32), &'static str, &'static str); 12] {
+type Picture = (Value, ImageFormat, (u32, u32), &'static str, &'static str);
+
+fn pictures() -> [Picture; 12] {
     use ImageFormat::{Jpeg, Png, WebP};
 
     let two = "gpt-image-2";
