@@ -145,7 +145,7 @@ async fn answer_to(
         Match::NoMethod(allowed) if parts.method == Method::OPTIONS => {
             return Ok(cors::preflight(&options.cors, &allowed, &parts.headers));
         }
-        Match::NoMethod(allowed) => return Err(Problem::MethodNotAllowed(allowed)),
+        Match::NoMethod(_) => return Err(Problem::NoSuchMethod),
     };
 
     let body = whole(body).await?;

@@ -388,8 +388,8 @@ async fn paths_and_parameters_are_checked_and_named() {
         }
     }
     for (method, path, status) in [
-        (Method::GET, "/ai/generate", 405),
-        (Method::DELETE, "/ai/generated-images", 405),
+        (Method::GET, "/ai/generate", 404),
+        (Method::DELETE, "/ai/generated-images", 404),
         (Method::GET, "/ai/nothing", 404),
         (Method::GET, "/", 404),
     ] {

@@ -11,8 +11,8 @@ use serde_json::json;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Problem {
     NoSuchPath,
-    /// The path has these methods.
-    MethodNotAllowed(Vec<String>),
+    /// The path has other methods. A REST API does not tell this from a path that is not there.
+    NoSuchMethod,
     /// More bytes than this.
     TooLarge(usize),
     UnreadableBody,
@@ -30,11 +30,11 @@ impl Problem {
                 "Not found",
                 "There is nothing at this path.".to_owned(),
             ),
-            Self::MethodNotAllowed(allowed) => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "Method not allowed",
-                format!("This path has {}.", allowed.join(", ")),
+            Self::NoSuchMethod => (
+                StatusCode::NOT_FOUND,
+                "not-found",
+                "Not found",
+                "There is nothing at this path for this method.".to_owned(),
             ),
             Self::TooLarge(limit) => (
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -64,7 +64,7 @@ impl Problem {
                 )
             }
         };
-        let body = json!({
+        let mut body = json!({
             "type": format!("urn:darkroom:problem:{code}"),
             "title": title,
             "status": status.as_u16(),
@@ -72,17 +72,15 @@ impl Problem {
             "instance": request_id,
             "code": code,
         });
+        if status.is_server_error() {
+            body["retryable"] = true.into();
+        }
         let mut response = (status, Body::from(body.to_string())).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Self::MethodNotAllowed(allowed) = self
-            && let Ok(allowed) = HeaderValue::from_str(&allowed.join(", "))
-        {
-            headers.insert(header::ALLOW, allowed);
-        }
         response
     }
 }

@@ -158,8 +158,7 @@ async fn answers_problems_of_its_own() {
         .send()
         .await
         .unwrap();
-    assert_eq!(wrong.headers()["allow"], "GET, POST");
-    assert_problem(wrong, 405, "method-not-allowed").await;
+    assert_problem(wrong, 404, "not-found").await;
     let crashed = api.get("/ai/things/1?do=exit:1").await;
     assert_problem(crashed, 502, "internal").await;
     assert_problem(api.get("/ai/things/1?do=error:no").await, 502, "internal").await;
