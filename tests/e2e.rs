@@ -33,8 +33,24 @@ mod faults_worker;
 mod harness;
 #[path = "e2e/javascript.rs"]
 mod javascript;
+#[path = "e2e/ledger.rs"]
+mod ledger;
+#[path = "e2e/long_run.rs"]
+mod long_run;
 #[path = "e2e/main_job.rs"]
 mod main_job;
+#[path = "e2e/promises_cancel.rs"]
+mod promises_cancel;
+#[path = "e2e/promises_cost.rs"]
+mod promises_cost;
+#[path = "e2e/promises_events.rs"]
+mod promises_events;
+#[path = "e2e/promises_idempotency.rs"]
+mod promises_idempotency;
+#[path = "e2e/promises_quota.rs"]
+mod promises_quota;
+#[path = "e2e/promises_sweep.rs"]
+mod promises_sweep;
 #[path = "e2e/queue.rs"]
 mod queue;
 #[path = "e2e/reads.rs"]

@@ -97,11 +97,17 @@ impl World {
 
     /// Ends the database sessions of a function, whatever they are at.
     pub(crate) async fn end_sessions(&self, function: &str) {
+        self.try_end_sessions(function).await.unwrap();
+    }
+
+    /// As [`World::end_sessions`], where the database may be down.
+    pub(crate) async fn try_end_sessions(&self, function: &str) -> anyhow::Result<()> {
         let sql = format!(
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
              where datname = current_database() and application_name = 'darkroom-{function}'"
         );
-        self.rows(&sql).await;
+        self.try_rows(&sql).await?;
+        Ok(())
     }
 }
 

@@ -28,8 +28,13 @@ int clock_gettime(clockid_t id, struct timespec *time) {
 }
 "#;
 
-/// An executable that runs `binary` with its clock off.
-fn with_clock_off(directory: &Path, binary: &Path, seconds: i64) -> std::path::PathBuf {
+/// An executable that runs `binary`, every so many times with its clock off.
+pub(crate) fn with_clock_off(
+    directory: &Path,
+    binary: &Path,
+    seconds: i64,
+    one_in: u32,
+) -> std::path::PathBuf {
     let source = directory.join("clock.c");
     let library = directory.join("clock.so");
     std::fs::write(&source, SHIM).unwrap();
@@ -41,7 +46,7 @@ fn with_clock_off(directory: &Path, binary: &Path, seconds: i64) -> std::path::P
         .unwrap();
     assert!(compiled.success(), "a C compiler is needed");
     let script = format!(
-        "#!/bin/sh\nLD_PRELOAD='{}' exec '{}' \"$@\"\n",
+        "#!/bin/sh\n[ $(($$ % {one_in})) -eq 0 ] && export LD_PRELOAD='{}'\nexec '{}' \"$@\"\n",
         library.display(),
         binary.display()
     );
@@ -56,7 +61,7 @@ async fn world_with(function: &str, seconds: i64) -> (World, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let mut binaries = functions().await.unwrap();
     let binary = binaries.paths.get_mut(function).unwrap();
-    *binary = with_clock_off(directory.path(), binary, seconds);
+    *binary = with_clock_off(directory.path(), binary, seconds, 1);
     let database = TestDatabase::migrated().await.unwrap();
     let url = database.url().to_owned();
     let world = World::start_with(&SHORT, Some(database), |options| {

@@ -308,20 +308,23 @@ impl World {
 
     /// The rows of a query, as text.
     pub(crate) async fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
-        let client = local::postgres::connect(&self.stack.ready().database_url)
-            .await
-            .unwrap();
-        let messages = client.simple_query(sql).await.unwrap();
+        self.try_rows(sql).await.unwrap()
+    }
+
+    /// As [`World::rows`], where the database may be down.
+    pub(crate) async fn try_rows(&self, sql: &str) -> anyhow::Result<Vec<Vec<Option<String>>>> {
+        let client = local::postgres::connect(&self.stack.ready().database_url).await?;
+        let messages = client.simple_query(sql).await?;
         let rows = messages.iter().filter_map(|message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        rows.map(|row| {
+        let texts = rows.map(|row| {
             (0..row.len())
                 .map(|column| row.get(column).map(str::to_owned))
                 .collect()
-        })
-        .collect()
+        });
+        Ok(texts.collect())
     }
 
     /// The first column of a query's only row.

@@ -1,6 +1,9 @@
 //! What is left of a run, as every place tells it: the row, the log, the stream, the channel, the history and the bucket.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -33,19 +36,32 @@ impl World {
 
     /// What the channel was told about a run, in the order it was told.
     pub(crate) fn told(&self, row: &Value) -> Vec<Value> {
-        let id = row["id"].as_str().unwrap();
-        let channel = match row["owner_user_id"].as_str() {
-            Some(owner) => format!("ai:image:{owner}"),
-            None => format!("ai:image:run:{id}"),
-        };
-        let messages = self.stack.ably().unwrap().messages(&channel);
-        let data = messages.into_iter().map(|message| {
-            let text = message.data.unwrap();
-            let data: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
-            assert_eq!(message.name.as_deref(), data["type"].as_str());
-            data
-        });
-        data.filter(|data| data["runId"] == id).collect()
+        let mut heard = self.heard_by_run(std::slice::from_ref(row));
+        heard
+            .remove(row["id"].as_str().unwrap())
+            .unwrap_or_default()
+    }
+
+    /// What the channels of these runs were told, each run's in the order it was told.
+    pub(crate) fn heard_by_run(&self, rows: &[Value]) -> BTreeMap<String, Vec<Value>> {
+        let channels: BTreeSet<_> = rows
+            .iter()
+            .map(|row| match row["owner_user_id"].as_str() {
+                Some(owner) => format!("ai:image:{owner}"),
+                None => format!("ai:image:run:{}", row["id"].as_str().unwrap()),
+            })
+            .collect();
+        let mut heard = BTreeMap::<String, Vec<Value>>::new();
+        for channel in channels {
+            for message in self.stack.ably().unwrap().messages(&channel) {
+                let text = message.data.unwrap();
+                let data: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+                assert_eq!(message.name.as_deref(), data["type"].as_str());
+                let run = data["runId"].as_str().unwrap().to_owned();
+                heard.entry(run).or_default().push(data);
+            }
+        }
+        heard
     }
 
     /// The object at a run's path in the bucket.

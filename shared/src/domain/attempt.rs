@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     cost::{CostUsd, Usage},
     failure::{Billed, Failure, FailureClass},
+    model::Model,
 };
 
 /// Whether an attempt has ended, and how.
@@ -111,6 +112,11 @@ impl Attempt {
                 Value::from(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             );
         }
+        // An answer without an image is charged for like any other.
+        let cost_usd = Model::try_from(self.model.clone())
+            .ok()
+            .zip(failure.usage)
+            .and_then(|(model, usage)| CostUsd::of(&model, &usage));
         Self {
             status: AttemptStatus::Failed,
             completed_at: Some(now),
@@ -121,6 +127,7 @@ impl Attempt {
             retryable: Some(failure.retryable),
             billed: failure.billed,
             usage: failure.usage,
+            cost_usd,
             meta: Some(meta),
             ..self
         }

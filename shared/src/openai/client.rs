@@ -67,9 +67,16 @@ impl OpenAiClient {
             .post("images/generations", request.timeout)?
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(body);
-        let mut answer = run(call, request.expected_bytes()).await?;
-        answer.usage = answer.usage.map(complete_text_only);
-        Ok(answer)
+        match run(call, request.expected_bytes()).await {
+            Ok(mut answer) => {
+                answer.usage = answer.usage.map(complete_text_only);
+                Ok(answer)
+            }
+            Err(mut error) => {
+                error.failure.usage = error.failure.usage.map(complete_text_only);
+                Err(error)
+            }
+        }
     }
 
     /// Makes an image of others.
