@@ -13,6 +13,8 @@ mod bad_input;
 mod bad_settings;
 #[path = "e2e/dev.rs"]
 mod dev;
+#[path = "e2e/disturbances.rs"]
+mod disturbances;
 #[path = "e2e/faults.rs"]
 mod faults;
 #[path = "e2e/faults_ably.rs"]

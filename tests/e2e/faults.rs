@@ -37,7 +37,7 @@ impl World {
 
     /// Kills an instance of a function.
     pub(crate) async fn kill_process(&self, pid: u32) {
-        kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+        assert!(signal(pid, Signal::SIGKILL), "there is no process {pid}");
         self.until("the end of a killed process", || async {
             let instances = self.stack.lambda().instances();
             (!instances.iter().any(|one| one.pid == pid)).then_some(())
@@ -109,6 +109,11 @@ impl World {
         self.try_rows(&sql).await?;
         Ok(())
     }
+}
+
+/// Sends a signal to a process; whether there is one.
+pub(crate) fn signal(pid: u32, signal: Signal) -> bool {
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).is_ok()
 }
 
 /// A session that holds locks.

@@ -42,6 +42,34 @@ pub(crate) async fn unfinished(world: &World) -> Unfinished {
     }
 }
 
+/// Whether every attempt that is written down of runs under way has reached the vendor; no, where the database cannot be asked.
+pub(crate) async fn all_is_sent(world: &World) -> bool {
+    let sql = "select user_prompt, sum(jsonb_array_length(attempts)) from ai_image_runs group by user_prompt \
+               having bool_or(status = 'running')";
+    let Ok(rows) = world.try_rows(sql).await else {
+        return false;
+    };
+    let calls = calls_by_prompt(&world.openai_calls().await, |call| {
+        !call["status"].is_null()
+    });
+    rows.iter().all(|row| {
+        let begun: usize = row[1].as_deref().unwrap().parse().unwrap();
+        begun <= calls.get(row[0].as_deref().unwrap()).copied().unwrap_or(0)
+    })
+}
+
+/// How many of the vendor's calls there were for each caller's prompt; the prompt that is sent is composed around it.
+fn calls_by_prompt(calls: &[Value], counts: impl Fn(&Value) -> bool) -> BTreeMap<String, usize> {
+    let mut by_prompt = BTreeMap::new();
+    for call in calls.iter().filter(|call| counts(call)) {
+        let sent = call["fields"]["prompt"].as_str().unwrap();
+        let at = sent.find("picture ").unwrap();
+        let prompt = &sent[at..at + prompt(0).len()];
+        *by_prompt.entry(prompt.to_owned()).or_default() += 1;
+    }
+    by_prompt
+}
+
 /// The figures.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
@@ -156,19 +184,10 @@ fn count_run(books: &mut Books, run: &Value) {
 
 /// The calls that the vendor charged for are the attempts that say `yes` or `unknown`.
 async fn check_calls(world: &World, books: &mut Books, runs: &[Value]) {
-    let mut billed_by_prompt = BTreeMap::<String, usize>::new();
-    for call in world.openai_calls().await {
-        books.calls += 1;
-        if call["billed"] == true {
-            books.calls_billed += 1;
-            // The prompt that is sent is composed around the caller's.
-            let sent = call["fields"]["prompt"].as_str().unwrap();
-            let at = sent.find("picture ").unwrap();
-            *billed_by_prompt
-                .entry(sent[at..at + 13].to_owned())
-                .or_default() += 1;
-        }
-    }
+    let calls = world.openai_calls().await;
+    let billed = calls_by_prompt(&calls, |call| call["billed"] == true);
+    books.calls = calls.len();
+    books.calls_billed = billed.values().sum();
     // A request whose first run failed unbilled may have had a second under the same prompt.
     let mut by_prompt = BTreeMap::<&str, Vec<&Value>>::new();
     for run in runs {
@@ -185,7 +204,7 @@ async fn check_calls(world: &World, books: &mut Books, runs: &[Value]) {
         let (yes, unknown) = (count("yes"), count("unknown"));
         books.attempts_billed_yes += yes;
         books.attempts_billed_unknown += unknown;
-        let charged = billed_by_prompt.get(prompt).copied().unwrap_or_default();
+        let charged = billed.get(prompt).copied().unwrap_or_default();
         let of_dead_workers = attempts
             .iter()
             .filter(|one| one["billed"] == "unknown" && one["meta"]["cause"].is_null())

@@ -3,7 +3,10 @@
 //! `DARKROOM_LONG_RUN` says how many runs; 60 without it, 1,000 for the whole thing.
 
 use std::{
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,6 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    disturbances::{Disturbances, disturb},
     harness::{Answer, World, functions},
     ledger,
 };
@@ -29,8 +33,8 @@ const CALLERS: usize = 24;
 const ANONYMOUS_SHARE: usize = 60;
 
 const SETTINGS: [(&str, &str); 6] = [
-    ("LEASE_S", "4"),
-    ("VISIBILITY_TIMEOUT_S", "6"),
+    ("LEASE_S", "3"),
+    ("VISIBILITY_TIMEOUT_S", "4"),
     ("RETRY_DELAYS_MS", "0,100,200"),
     ("OPENAI_TIMEOUT_MS", "4000"),
     ("UPLOAD_PATIENCE_S", "60"),
@@ -46,20 +50,6 @@ pub(crate) struct Told {
     pub(crate) over_quota: usize,
     /// Requests that had to be sent again, since nobody could take them.
     pub(crate) sent_again: usize,
-}
-
-/// What was done to the stack.
-#[derive(Debug, Default)]
-pub(crate) struct Disturbances {
-    kills: usize,
-    cut_connections: usize,
-    database_restarts: usize,
-    ably_outages: usize,
-    queue_outages: usize,
-    doubled_messages: usize,
-    strange_messages: usize,
-    cancels: usize,
-    sweeps: usize,
 }
 
 /// A stack with four workers, one in four of whose processes has a wrong clock, and a Postgres that can be stopped.
@@ -226,81 +216,12 @@ impl Wish {
     }
 }
 
-/// Does harm until the runs are over.
-async fn disturb(
-    world: &World,
-    postgres: &mut Postgres,
-    random: &mut StdRng,
-    told: &Mutex<Told>,
-    done: &mut Disturbances,
-) {
+/// The schedule's work, at a quicker pace.
+async fn sweep_now_and_then(world: &World, sweeps: &AtomicUsize) {
     loop {
-        tokio::time::sleep(Duration::from_millis(random.random_range(50..250))).await;
-        let some_run = {
-            let told = told.lock().unwrap();
-            let index = random.random_range(0..told.runs.len().max(1));
-            told.runs.get(index).cloned()
-        };
-        match (random.random_range(0..100), some_run) {
-            (0..8, _) => {
-                let instances = world.stack.lambda().instances();
-                let mut busy = instances
-                    .iter()
-                    .filter(|one| one.function == "worker" && one.busy);
-                if let Some(worker) = busy.next() {
-                    world.kill_process(worker.pid).await;
-                    done.kills += 1;
-                }
-            }
-            (8..13, _) => {
-                let function = ["worker", "generate"][random.random_range(0..2)];
-                if world.try_end_sessions(function).await.is_ok() {
-                    done.cut_connections += 1;
-                }
-            }
-            (13..14, _) => {
-                postgres.crash().await.unwrap();
-                tokio::time::sleep(Duration::from_millis(random.random_range(100..1500))).await;
-                postgres.resume().await.unwrap();
-                done.database_restarts += 1;
-            }
-            (14..18, _) => {
-                world.ably(json!({"down": true})).await;
-                tokio::time::sleep(Duration::from_millis(random.random_range(100..2000))).await;
-                world.ably(json!({"down": false})).await;
-                done.ably_outages += 1;
-            }
-            (18..24, _) => {
-                let fault = json!({"match": {"path": "/SendMessage"}, "status": 500});
-                let script = vec![fault; random.random_range(2..6)];
-                world.sqs(json!({"script": script})).await;
-                done.queue_outages += 1;
-            }
-            (24..40, Some(run)) => {
-                for _ in 0..random.random_range(1..=5) {
-                    world.deliver(&run);
-                    done.doubled_messages += 1;
-                }
-            }
-            (40..42, _) => {
-                let nonsense = ["{}", "no JSON", "{\"v\": 7}"][random.random_range(0..3)];
-                let sqs = world.stack.sqs();
-                sqs.send(&world.queue(), nonsense, Default::default())
-                    .unwrap();
-                world.deliver(&uuid::Uuid::from_u128(random.random()).to_string());
-                done.strange_messages += 2;
-            }
-            (42..50, Some(run)) => {
-                let path = format!("/ai/runs/{run}/cancel");
-                // Others' runs answer 404, and a database that is down 503.
-                let _ = world.user(Method::POST, &path).send().await;
-                done.cancels += 1;
-            }
-            _ => {
-                world.sweep().await;
-                done.sweeps += 1;
-            }
-        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.sweep().await;
+        sweeps.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -339,6 +260,7 @@ async fn whatever_fails_every_accepted_run_ends_and_the_books_are_right() {
 
     let told = Mutex::new(Told::default());
     let mut done = Disturbances::default();
+    let sweeps = AtomicUsize::new(0);
     let asking = async {
         stream::iter(&wishes)
             .for_each_concurrent(CALLERS, |wish| async {
@@ -367,6 +289,7 @@ async fn whatever_fails_every_accepted_run_ends_and_the_books_are_right() {
     tokio::select! {
         () = asking => {}
         () = disturb(&world, &mut postgres, &mut random, &told, &mut done) => {}
+        () = sweep_now_and_then(&world, &sweeps) => {}
     }
     // A disturbance may have been cut short.
     if local::postgres::connect(&world.stack.ready().database_url)
@@ -384,8 +307,9 @@ async fn whatever_fails_every_accepted_run_ends_and_the_books_are_right() {
     let told = told.into_inner().unwrap();
     let books = ledger::audit(&world, &told).await;
     println!(
-        "long run of {runs}, seed {SEED}, {:.0} s\n{done:#?}\ncallers: {} answers with a run, {} over quota, {} sent again\n{books:#?}",
+        "long run of {runs}, seed {SEED}, {:.0} s\n{done:#?}\n{} sweeps\ncallers: {} answers with a run, {} over quota, {} sent again\n{books:#?}",
         begun.elapsed().as_secs_f64(),
+        sweeps.load(Ordering::Relaxed),
         told.runs.len(),
         told.over_quota,
         told.sent_again,
