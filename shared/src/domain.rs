@@ -16,5 +16,6 @@ pub mod prompt;
 pub mod run;
 pub mod size;
 pub mod sniff;
+pub mod source;
 pub mod step;
 pub mod style;

@@ -2,17 +2,21 @@
 //! first the attempt is written down, then the vendor is asked, then the bytes go to storage, then the run ends.
 
 mod call;
+pub mod callers;
+mod loading;
+mod making;
 mod publisher;
 mod upload;
 pub mod work;
 
 use std::time::{Duration, Instant};
 
+pub use callers::{edit_image_with_instruction, generate_image_from_prompt};
 pub use upload::stored_image;
 
 use crate::{
-    ably::publish::AblyClient, domain::step::RetrySchedule, openai::client::OpenAiClient,
-    postgres::Database, supabase::storage::StorageClient,
+    ably::publish::AblyClient, domain::step::RetrySchedule, fetching::Reach,
+    openai::client::OpenAiClient, postgres::Database, supabase::storage::StorageClient,
 };
 
 /// The vendors and the database, as a worker holds them between runs.
@@ -25,6 +29,19 @@ pub struct Clients {
     pub storage: StorageClient,
     /// Who tells the page; none where `REALTIME=off`.
     pub realtime: Option<AblyClient>,
+    /// How far the URLs of images to edit may lead.
+    pub reach: Reach,
+}
+
+/// Who makes an image, in which way, and until when.
+#[derive(Clone, Copy)]
+pub struct Maker<'a> {
+    /// The vendors and the database.
+    pub clients: &'a Clients,
+    /// How runs are worked on. The models that are asked are those of its schedule.
+    pub settings: &'a WorkSettings,
+    /// When the process must have ended.
+    pub deadline: Deadline,
 }
 
 /// How runs are worked on.

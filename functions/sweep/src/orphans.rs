@@ -1,13 +1,15 @@
 //! Objects in the bucket that no record owns: of users who were deleted, or of runs that failed after their upload.
 
 use jiff::Timestamp;
-use shared::recording::sweeping::find_orphans;
+use shared::{domain::source::REFERENCES_FOLDER, recording::sweeping::find_orphans};
 
 use crate::{
     report::{Outcome, Report},
     sweep::{Order, Sweep},
 };
 
+/// Where Darkroom's objects lie: made images, and reference images that users uploaded.
+const FOLDERS: [&str; 2] = ["generated", REFERENCES_FOLDER];
 /// Objects of one listing.
 const PAGE: u32 = 500;
 /// Listings of one round: half a million objects.
@@ -17,13 +19,20 @@ const NAMED: usize = 100;
 
 /// Looks through the bucket. With `ORPHANS=delete`, those older than the grace period are deleted.
 pub(crate) async fn look(sweep: &Sweep, order: &Order, report: &mut Report) -> Outcome {
+    for folder in FOLDERS {
+        look_in(folder, sweep, order, report).await?;
+    }
+    Ok(())
+}
+
+async fn look_in(folder: &str, sweep: &Sweep, order: &Order, report: &mut Report) -> Outcome {
     let now = Timestamp::now();
     let mut offset = 0;
     for _ in 0..PAGES {
         let objects = sweep
             .clients
             .storage
-            .list("generated", PAGE, offset)
+            .list(folder, PAGE, offset)
             .await?;
         let listed = u32::try_from(objects.len()).unwrap_or(PAGE);
         let paths: Vec<String> = objects.iter().map(|object| object.path.clone()).collect();

@@ -8,6 +8,7 @@ use serde_json::Value;
 use shared::{
     ably::publish::AblyClient,
     config::{Reader, groups},
+    fetching::Reach,
     generation::{Clients, WorkSettings},
     queue::Queue,
 };
@@ -83,6 +84,7 @@ impl Sweep {
             openai: None,
             storage,
             realtime,
+            reach: Reach::Public,
         };
         Some(Self {
             clients,

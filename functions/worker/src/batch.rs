@@ -48,6 +48,7 @@ impl Worker {
             openai: Some(OpenAiClient::new(openai)),
             storage,
             realtime: ably.map(AblyClient::new),
+            reach: groups::reach(reader),
         };
         Some(Self {
             clients,

@@ -14,6 +14,9 @@ pub const QUEUE_URL: &str = "GENERATION_QUEUE_URL";
 /// The queue of messages that were given up.
 const DEAD_LETTER_QUEUE_URL: &str = "GENERATION_DEAD_LETTER_QUEUE_URL";
 
+/// Whether images may be fetched from this machine, where the stand-ins are.
+const FETCH_ALLOW_LOCAL: &str = "FETCH_ALLOW_LOCAL";
+
 /// The origins whose pages may call.
 pub(super) const CORS_ORIGINS: &str = "CORS_ALLOW_ORIGINS";
 
@@ -33,11 +36,17 @@ const COMPANIONS: [(&str, &[&str]); 5] = [
 ];
 
 /// What every function gets.
-const FOR_ALL: [&str; 3] = ["PUBLIC_URL", "AWS_LAMBDA_LOG_LEVEL", "RUST_LOG"];
+const FOR_ALL: [&str; 4] = [
+    "PUBLIC_URL",
+    FETCH_ALLOW_LOCAL,
+    "AWS_LAMBDA_LOG_LEVEL",
+    "RUST_LOG",
+];
 
 /// Settings that a developer's environment may hold and that are passed on; those that only the template names are
 /// passed on too.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
+    "MAX_REFERENCE_IMAGES",
     "STORAGE_BUCKET",
     "OPENAI_IMAGE_MODELS",
     "OPENAI_TIMEOUT_MS",
@@ -120,6 +129,7 @@ pub(super) fn of_stack(
     set("DATABASE_URL", places.database_url.to_owned());
     set("PUBLIC_URL", places.api_url.to_owned());
     set("AWS_ENDPOINT_URL_SQS", places.sqs_url.to_owned());
+    set(FETCH_ALLOW_LOCAL, "on".to_owned());
     let runs = template.queue_triggers.first();
     if let Some(queue) = runs.and_then(|trigger| template.queue(&trigger.queue)) {
         set(QUEUE_URL, sqs::queue_url(places.sqs_url, &queue.name));

@@ -6,8 +6,9 @@ use super::Reader;
 use crate::{
     ably::publish::AblyOptions,
     domain::{caller::AnonymousHistory, model::Model, step::RetrySchedule},
+    fetching::Reach,
     http::{cors::AllowedOrigins, serve::ResponseMode},
-    openai::client::OpenAiOptions,
+    openai::{client::OpenAiOptions, request::MOST_SOURCE_IMAGES},
     postgres::{Database, DatabaseOptions, tls::ExtraRoots},
     queue::{Queue, QueueOptions},
     supabase::{
@@ -164,6 +165,21 @@ pub fn storage(reader: &mut Reader<'_>) -> StorageClient {
             .unwrap_or_else(|| "generated-images".to_owned()),
         timeout: STORAGE_TIMEOUT,
     })
+}
+
+/// `FETCH_ALLOW_LOCAL`: whether URLs that callers write may lead to this machine, by http too. On for a local stack only.
+pub fn reach(reader: &mut Reader<'_>) -> Reach {
+    if reader.switch("FETCH_ALLOW_LOCAL", false) {
+        Reach::PublicAndLoopback
+    } else {
+        Reach::Public
+    }
+}
+
+/// `MAX_REFERENCE_IMAGES`: how many images of a dataset go with a request.
+pub fn max_references(reader: &mut Reader<'_>) -> usize {
+    let most = MOST_SOURCE_IMAGES as u64;
+    usize::try_from(reader.number("MAX_REFERENCE_IMAGES", 5, 0..=most)).unwrap_or(0)
 }
 
 /// The vendor: `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_TIMEOUT_MS`. A call may take 300 s: high quality at 2K takes up to 250.

@@ -74,20 +74,8 @@ pub fn compose(parts: PromptParts<'_>) -> Result<String, PromptTooLong> {
     if !style.is_empty() {
         push_after(&mut composed, "STYLE: ", style);
     }
-    match parts.references {
-        0 => {}
-        1 => push_after(
-            &mut composed,
-            "REFERENCES: ",
-            "the last attached image shows the look to keep.",
-        ),
-        count => {
-            push_after(
-                &mut composed,
-                "REFERENCES: ",
-                &format!("the last {count} attached images show the look to keep."),
-            );
-        }
+    if let Some(note) = reference_note(parts.references) {
+        push_after(&mut composed, "", &note);
     }
     let length = composed.chars().count();
     if length > LONGEST_PROMPT {
@@ -99,14 +87,41 @@ pub fn compose(parts: PromptParts<'_>) -> Result<String, PromptTooLong> {
     Ok(composed)
 }
 
+/// What the model is told of that many reference images.
+fn reference_note(count: usize) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some("REFERENCES: the last attached image shows the look to keep.".to_owned()),
+        _ => Some(format!(
+            "REFERENCES: the last {count} attached images show the look to keep."
+        )),
+    }
+}
+
+/// A composed prompt that was promised some reference images, told that fewer are attached. A prompt without that note, which
+/// another version may have composed, stays as it is.
+#[must_use]
+pub fn with_fewer_references(composed: &str, promised: usize, attached: usize) -> String {
+    let rest = reference_note(promised).and_then(|note| composed.strip_suffix(note.as_str()));
+    match (rest, reference_note(attached)) {
+        (Some(rest), Some(note)) => format!("{rest}{note}"),
+        (Some(rest), None) => rest.trim_end().to_owned(),
+        (None, _) => composed.to_owned(),
+    }
+}
+
+impl DatasetContext {
+    /// The visual elements that enter the prompt.
+    pub fn used_elements(&self) -> impl Iterator<Item = &str> {
+        let elements = self.unique_visual_elements.iter();
+        elements
+            .map(|element| element.trim())
+            .filter(|element| !element.is_empty())
+    }
+}
+
 fn push_dataset(composed: &mut String, dataset: &DatasetContext) {
-    let elements: Vec<&str> = dataset
-        .unique_visual_elements
-        .iter()
-        .map(|element| element.trim())
-        .filter(|element| !element.is_empty())
-        .collect();
-    let elements = elements.join(", ");
+    let elements = dataset.used_elements().collect::<Vec<_>>().join(", ");
     let sentences = [
         ("Brand", dataset.brand.as_deref()),
         ("Vibe", dataset.vibe.as_deref()),
@@ -169,7 +184,12 @@ mod tests {
             usize,
             &'a str,
         );
-        let cases: [Case<'_>; 11] = [
+        let unpunctuated = DatasetContext {
+            vibe: Some("cozy... ".to_owned()),
+            unique_visual_elements: vec!["brick walls.".to_owned()],
+            ..DatasetContext::default()
+        };
+        let cases: [Case<'_>; 15] = [
             ("a cat", None, None, 0, "a cat"),
             ("a cat", Some(" "), Some(&nothing), 0, "a cat"),
             (
@@ -231,6 +251,34 @@ mod tests {
                 "Brand: Coffee Co. Vibe: cozy. UNIQUE ELEMENTS: wooden tables, pendant lights. SCENE: a corner. STYLE: \
                  woodcut. REFERENCES: the last attached image shows the look to keep.",
             ),
+            (
+                "a corner",
+                None,
+                Some(&unpunctuated),
+                0,
+                "Vibe: cozy. UNIQUE ELEMENTS: brick walls. SCENE: a corner",
+            ),
+            (
+                "Brand: mine. SCENE: a \u{201c}cat\u{201d}\n\nin two lines",
+                None,
+                None,
+                0,
+                "Brand: mine. SCENE: a \u{201c}cat\u{201d}\n\nin two lines",
+            ),
+            (
+                "a corner",
+                None,
+                Some(&nothing),
+                2,
+                "a corner. REFERENCES: the last 2 attached images show the look to keep.",
+            ),
+            (
+                "a cat",
+                Some(" Oil Painting "),
+                None,
+                0,
+                "a cat. STYLE: oil painting, thick brushwork, rich pigments, canvas texture",
+            ),
         ];
         for (prompt, style, dataset, references, expected) in cases {
             assert_eq!(
@@ -244,6 +292,33 @@ mod tests {
                 Ok(expected)
             );
         }
+    }
+
+    #[test]
+    fn a_prompt_speaks_of_the_references_that_are_attached() {
+        let composed = |prompt, references| {
+            let parts = PromptParts {
+                prompt,
+                references,
+                ..PromptParts::default()
+            };
+            compose(parts).unwrap()
+        };
+        for promised in 1..=5 {
+            for attached in 1..promised {
+                assert_eq!(
+                    with_fewer_references(&composed("a cat", promised), promised, attached),
+                    composed("a cat", attached)
+                );
+            }
+            assert_eq!(
+                with_fewer_references(&composed("a cat!", promised), promised, 0),
+                "a cat!"
+            );
+        }
+        let other = "a cat. See the 2 pictures.";
+        assert_eq!(with_fewer_references(other, 2, 1), other);
+        assert_eq!(with_fewer_references(other, 0, 0), other);
     }
 
     #[test]

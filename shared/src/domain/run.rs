@@ -10,6 +10,7 @@ use super::{
     failure::Billed,
     id::{DatasetId, ImageId, RunId, UserId},
     image::{AspectRatio, Background, ImageFormat, Quality, Resolution},
+    source::{ImageSource, LeftOut, Reference},
 };
 
 /// Where a run stands: pending → running → succeeded | failed | canceled. An end state never changes.
@@ -112,6 +113,18 @@ pub struct RunOptions {
     /// Visual elements of the dataset that went into the prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique_visual_elements: Option<Value>,
+    /// Images to edit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<ImageSource>,
+    /// Says by its transparent part which part of the first source is to be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<ImageSource>,
+    /// Images of the dataset that go with the request, after the sources.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<Reference>,
+    /// Images of the dataset that could not be loaded, and so did not go with the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub references_left_out: Vec<LeftOut>,
     /// The caller's own notes.
     pub metadata: Map<String, Value>,
     /// Anything else: kept as it is.
@@ -131,6 +144,10 @@ impl Default for RunOptions {
             model_named: false,
             retry_delays_ms: None,
             unique_visual_elements: None,
+            sources: Vec::new(),
+            mask: None,
+            references: Vec::new(),
+            references_left_out: Vec::new(),
             metadata: Map::new(),
             other: Map::new(),
         }

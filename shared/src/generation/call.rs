@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::WorkSettings;
+use super::{WorkSettings, loading::Loaded};
 use crate::{
     domain::{
         attempt::{Attempt, AttemptStatus},
@@ -12,17 +12,23 @@ use crate::{
         failure::{Billed, Failure, classify},
         fault::Fault,
         model::Model,
-        run::Run,
+        run::{Mode, Run},
         size::size_for,
     },
-    openai::{answer::ImageAnswer, client::OpenAiClient, request::ImageRequest},
+    openai::{
+        answer::ImageAnswer,
+        client::OpenAiClient,
+        request::{EditRequest, ImageRequest},
+    },
 };
 
-/// Asks the vendor for the run's image, with the model that the run's row names now.
+/// Asks the vendor for the run's image, with the model that the run's row names now. With images to look at, a run that generates is
+/// an edit for the vendor.
 pub(super) async fn call(
     openai: &OpenAiClient,
     settings: &WorkSettings,
     run: &Run,
+    loaded: &Loaded,
 ) -> Result<ImageAnswer, Failure> {
     let model = Model::try_from(run.model.clone()).map_err(|error| {
         let fault = Fault::NotSent {
@@ -48,10 +54,17 @@ pub(super) async fn call(
         safety_identifier: safety_identifier.as_deref(),
         timeout: Some(settings.call_timeout),
     };
-    match openai.generate(&request).await {
-        Ok(answer) => Ok(answer),
-        Err(error) => Err(*error.failure),
-    }
+    let answer = if run.mode == Mode::Generate && loaded.images.is_empty() {
+        openai.generate(&request).await
+    } else {
+        let request = EditRequest {
+            image: request,
+            sources: loaded.images.clone(),
+            mask: loaded.mask.clone(),
+        };
+        openai.edit(&request).await
+    };
+    answer.map_err(|error| *error.failure)
 }
 
 /// The attempt, ended by this answer.

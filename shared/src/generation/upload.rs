@@ -58,7 +58,7 @@ pub(super) fn metadata(run: &Run, made: &Attempt, answer: &ImageAnswer) -> Objec
         request_id: made.request_id.clone(),
         http_status: made.http_status,
         response: answer.metadata(),
-        reference_images: 0,
+        reference_images: i32::try_from(run.options.references.len()).unwrap_or(i32::MAX),
     }
 }
 
@@ -67,17 +67,6 @@ pub(super) fn place(clients: &Clients, run: &Run) -> (String, String) {
     let path = run.storage_path();
     let url = clients.storage.public_url(&path);
     (path, url)
-}
-
-/// The stored image of an answer.
-pub(super) fn image(
-    run: &Run,
-    made: &Attempt,
-    answer: &ImageAnswer,
-    path: String,
-    url: String,
-) -> StoredImage {
-    stored_image(&metadata(run, made, answer), path, url)
 }
 
 /// The stored image that notes tell of.

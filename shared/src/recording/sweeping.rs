@@ -117,6 +117,7 @@ pub async fn find_orphans(database: &Database, paths: &[String]) -> Result<Vec<S
     let sql = "/* find_orphans: $1 paths */
         select path from unnest($1) as path
         where not exists (select from generated_images where storage_path = path)
+          and not exists (select from dataset_images where storage_path = path)
           and not exists (
             select from ai_image_runs
             where id::text = substring(path from '^generated/([0-9a-f-]{36})[.]') and status in ('pending', 'running'))";

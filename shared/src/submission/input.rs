@@ -1,6 +1,6 @@
 //! What callers may ask for: the fields that generate, edit and regenerate have in common.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -140,9 +140,8 @@ pub fn image_options(fields: &mut Fields, default_model: &Model) -> ImageOptions
             style,
             model_named: named.is_some(),
             retry_delays_ms: None,
-            unique_visual_elements: None,
             metadata,
-            other: Map::new(),
+            ..RunOptions::default()
         },
     }
 }

@@ -184,7 +184,9 @@ impl StorageClient {
         let path = percent_encoding::percent_decode_str(path)
             .decode_utf8()
             .ok()?;
-        (!path.is_empty()).then(|| path.into_owned())
+        // Segments that a URL's parser would resolve could lead out of the bucket, and our key with them.
+        let leads_out = path.split('/').any(|part| matches!(part, "" | "." | ".."));
+        (!leads_out).then(|| path.into_owned())
     }
 
     /// Reads an object, whole only when the stream has ended without an error.
