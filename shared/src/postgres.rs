@@ -2,10 +2,12 @@
 
 mod connect;
 pub mod database;
+pub mod dataset_images;
 pub mod datasets;
 pub mod error;
 pub mod events;
 pub mod images;
+pub mod lineage;
 pub mod row;
 pub mod runs;
 pub mod session;

@@ -1,6 +1,7 @@
 //! From a request to a run and, where the caller waits, to its result: what generate, edit and regenerate share.
 
 pub mod answer;
+pub mod composing;
 pub mod headers;
 pub mod input;
 pub mod wait;
@@ -17,14 +18,13 @@ use crate::{
     },
     domain::{
         caller::Caller,
-        id::{DatasetId, RunId},
+        id::RunId,
         job::{Job, JobType},
         model::Model,
-        prompt::DatasetContext,
         run::Mode,
     },
     http::{Facts, Problem, Reply, auth, prefer::Waiting},
-    postgres::{Database, datasets},
+    postgres::Database,
     queue::Queue,
     recording::accept::{self, Accepted, NewRun, QuotaState},
     supabase::auth::TokenVerifier,
@@ -47,6 +47,8 @@ pub struct Submission {
     pub models: groups::Models,
     /// Whether callers who are not signed in may have images.
     pub anonymous_generation: bool,
+    /// How many images of a dataset go with a request.
+    pub max_references: usize,
     /// Images a day for a user; none for no limit.
     pub user_daily_images: Option<u32>,
     /// Images a day for an anonymous address; none for no limit.
@@ -62,6 +64,7 @@ impl Submission {
         let verifier = groups::token_verifier(reader);
         let http = groups::http(reader);
         let models = groups::models(reader);
+        let max_references = groups::max_references(reader);
         let wait_max = Duration::from_secs(reader.number("WAIT_MAX_S", 280, 0..=840));
         let anonymous_generation = reader.switch("ANONYMOUS_GENERATION", true);
         let mut daily = |name| {
@@ -79,6 +82,7 @@ impl Submission {
             wait_max,
             models: models?,
             anonymous_generation,
+            max_references,
             user_daily_images,
             anonymous_daily_images,
         })
@@ -101,25 +105,6 @@ impl Submission {
     /// The model that is asked where the caller names none.
     pub fn default_model(&self) -> &Model {
         &self.models.0
-    }
-
-    /// The context of the dataset that the caller wants to draw on.
-    ///
-    /// # Errors
-    /// 404 where there is none that the caller may use.
-    pub async fn dataset(
-        &self,
-        caller: &Caller,
-        id: Option<DatasetId>,
-    ) -> Result<Option<DatasetContext>, Problem> {
-        let Some(id) = id else { return Ok(None) };
-        let found = datasets::find_context(&self.database, answer::scope_of(caller), id).await?;
-        found.map(Some).ok_or_else(|| {
-            Problem::not_found(
-                "dataset_id",
-                format!("There is no dataset {id} that you may use."),
-            )
-        })
     }
 
     /// Images a day that the caller may have.

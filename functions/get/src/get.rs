@@ -2,17 +2,31 @@
 
 use http::StatusCode;
 use lambda_http::Request;
+use serde::Serialize;
 use shared::{
     config::{
         Reader,
         groups::{self, HttpSettings},
     },
     domain::id::ImageId,
-    http::{Facts, Problem, Reply, auth, query::Query, request::path_id},
-    postgres::{Database, images::find_image},
+    http::{Facts, FieldError, Problem, Reply, auth, query::Query, request::path_id},
+    postgres::{
+        Database,
+        images::{ImageRecord, find_image},
+        lineage::{Lineage, lineage},
+    },
     submission::answer::scope_of,
     supabase::auth::TokenVerifier,
 };
+
+/// A record, with its family where it was asked for.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    image: &'a ImageRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lineage: Option<Lineage>,
+}
 
 /// What the function holds between requests.
 pub(crate) struct Records {
@@ -36,7 +50,20 @@ impl Records {
     pub(crate) async fn get(&self, request: Request, facts: Facts) -> Result<Reply, Problem> {
         let caller = auth::caller(&request, &facts, &self.verifier).await?;
         let id: ImageId = path_id(&request, "image_id")?;
-        Query::parse(&request, &[]).finish()?;
+        let mut query = Query::parse(&request, &["lineage"]);
+        let with_lineage = match query.text("lineage") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                query.error(FieldError::new(
+                    "lineage",
+                    "must be true or false.",
+                    vec!["true", "false"],
+                ));
+                false
+            }
+        };
+        query.finish()?;
         let image = find_image(&self.database, scope_of(&caller), id).await?;
         let image = image.ok_or_else(|| {
             Problem::not_found(
@@ -44,6 +71,14 @@ impl Records {
                 format!("There is no image {id} that you may see."),
             )
         })?;
-        Ok(Reply::json(StatusCode::OK, &image)?.with_etag(facts.if_none_match.as_deref()))
+        let lineage = match with_lineage {
+            true => Some(lineage(&self.database, scope_of(&caller), id).await?),
+            false => None,
+        };
+        let answer = Answer {
+            image: &image,
+            lineage,
+        };
+        Ok(Reply::json(StatusCode::OK, &answer)?.with_etag(facts.if_none_match.as_deref()))
     }
 }

@@ -29,11 +29,7 @@ async fn look_in(folder: &str, sweep: &Sweep, order: &Order, report: &mut Report
     let now = Timestamp::now();
     let mut offset = 0;
     for _ in 0..PAGES {
-        let objects = sweep
-            .clients
-            .storage
-            .list(folder, PAGE, offset)
-            .await?;
+        let objects = sweep.clients.storage.list(folder, PAGE, offset).await?;
         let listed = u32::try_from(objects.len()).unwrap_or(PAGE);
         let paths: Vec<String> = objects.iter().map(|object| object.path.clone()).collect();
         let orphans = find_orphans(&sweep.clients.database, &paths).await?;

@@ -45,6 +45,10 @@ id!(
     DatasetId
 );
 id!(
+    /// A reference image of a dataset (`dataset_images.id`).
+    DatasetImageId
+);
+id!(
     /// Proof of holding a run's lease: every write of a worker is guarded by it.
     LeaseToken
 );

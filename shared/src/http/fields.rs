@@ -51,6 +51,11 @@ impl Fields {
         self.fields.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether a field is there and null.
+    pub fn is_null(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(Value::is_null)
+    }
+
     /// Takes a field as it is; null counts as left out.
     pub fn value(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name).filter(|value| !value.is_null())
@@ -150,6 +155,57 @@ impl Fields {
             Value::is_boolean,
         )??
         .as_bool()
+    }
+
+    /// A whole number within a range.
+    pub fn number(&mut self, name: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+        let value = self.value(name)?;
+        let number = value.as_u64().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.error(FieldError::new(
+                name,
+                format!("must be {allowed}."),
+                allowed,
+            ));
+        }
+        number
+    }
+
+    /// A list of at most so many texts, each of a length after trimming, in characters. Their mistakes name them as `name[0]`.
+    pub fn texts(
+        &mut self,
+        name: &str,
+        most: usize,
+        length: RangeInclusive<usize>,
+    ) -> Option<Vec<String>> {
+        let allowed = format!(
+            "at most {most} strings of {} to {} characters",
+            length.start(),
+            length.end()
+        );
+        let Some(Value::Array(items)) =
+            self.typed(name, "must be a list.", allowed.clone(), Value::is_array)?
+        else {
+            return None;
+        };
+        if items.len() > most {
+            let message = format!("has {} elements.", items.len());
+            self.error(FieldError::new(name, message, allowed));
+            return None;
+        }
+        let mut texts = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let place = format!("{name}[{index}]");
+            // Null is no text, where it would be no field.
+            if item.is_null() {
+                self.error(FieldError::new(place, "must be a string.", allowed.clone()));
+                continue;
+            }
+            self.fields.insert(place.clone(), item);
+            texts.extend(self.text(&place, length.clone()));
+        }
+        Some(texts)
     }
 
     /// An object of at most so many bytes as JSON.
@@ -270,6 +326,36 @@ mod tests {
             .into_iter()
             .map(|error| (error.field, error.message))
             .collect()
+    }
+
+    #[test]
+    fn lists_and_numbers_name_what_is_wrong_in_them() {
+        let table: &[(&str, &[&str])] = &[
+            (r#"{"list": [" a ", "b"], "count": 3}"#, &[]),
+            (r#"{"list": [], "count": null}"#, &[]),
+            (r#"{"list": "a"}"#, &["list"]),
+            (r#"{"list": ["a", "b", "c"]}"#, &["list"]),
+            (r#"{"list": ["", 7]}"#, &["list[0]", "list[1]"]),
+            (r#"{"list": [null, "abcd"]}"#, &["list[0]", "list[1]"]),
+            (r#"{"count": 0}"#, &["count"]),
+            (r#"{"count": 4}"#, &["count"]),
+            (r#"{"count": "3"}"#, &["count"]),
+            (r#"{"count": 1.5}"#, &["count"]),
+        ];
+        for (body, named) in table {
+            let mut fields = Fields::parse(body.as_bytes(), &["list", "count"]).unwrap();
+            let list = fields.texts("list", 2, 1..=3);
+            fields.number("count", 1..=3);
+            let found: Vec<&str> = fields
+                .errors
+                .iter()
+                .map(|error| error.field.as_str())
+                .collect();
+            assert_eq!(&found, named, "{body}");
+            if body.contains(" a ") {
+                assert_eq!(list.unwrap(), ["a", "b"]);
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::problem::Problem;
 use crate::{
     postgres::{DatabaseError, row::StoredDataError, runs::ReadError},
     recording::RecordingError,
-    supabase::auth::AuthError,
+    supabase::{auth::AuthError, storage::StorageError},
 };
 
 impl From<AuthError> for Problem {
@@ -62,6 +62,17 @@ impl From<RecordingError> for Problem {
             RecordingError::Stored(error) => error.into(),
             RecordingError::LeaseLost => Self::internal().caused_by(error),
         }
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        let problem = if error.may_pass() {
+            Self::unavailable("Storage cannot be reached at the moment.")
+        } else {
+            Self::internal()
+        };
+        problem.caused_by(error)
     }
 }
 

@@ -149,6 +149,16 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail).with_errors(errors)
     }
 
+    /// 405: a method that this path does not have.
+    pub fn method_not_allowed(method: &http::Method) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "Method not allowed",
+            format!("There is no {method} here."),
+        )
+    }
+
     /// 503: something that Darkroom needs does not answer.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let problem = Self::new(
@@ -226,6 +236,11 @@ impl Problem {
     /// The code.
     pub fn code(&self) -> &str {
         &self.0.code
+    }
+
+    /// The fields, parameters or headers that it is about.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.0.errors
     }
 
     /// What the log should say, if anything.

@@ -11,6 +11,7 @@ use crate::domain::{
     caller::Scope,
     cost::CostUsd,
     id::{DatasetId, ImageId, RunId, UserId},
+    source::ImageSource,
 };
 
 /// A row of `generated_images` as the API shows it: the fourteen fields of the first version of the history, then what was added.
@@ -154,6 +155,58 @@ pub async fn image_of_run(
     let sql = "/* image_of_run: $1 run */ select *, cost_usd::text as cost from generated_images where run_id = $1";
     let rows = database.read(sql, &[(&run_id.0, Type::UUID)]).await?;
     Ok(rows.first().map(image_from_row).transpose()?)
+}
+
+/// An image that a caller wants to edit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EditableImage {
+    /// Where it is.
+    pub source: ImageSource,
+    /// The shape that was asked for when it was made.
+    pub aspect_ratio: Option<String>,
+}
+
+/// Those of these images that the caller may see, in no order.
+///
+/// # Errors
+/// [`ReadError`].
+pub async fn find_editable(
+    database: &Database,
+    scope: Scope,
+    ids: &[ImageId],
+) -> Result<Vec<EditableImage>, ReadError> {
+    let sql = "/* find_editable: $1 ids, $2 owner, $3 whether every owner's */
+        select id, image_url, storage_path, aspect_ratio from generated_images
+        where id = any($1) and ($3 or user_id is null or user_id = $2)";
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let owner = scope.owner().map(|owner| owner.0);
+    let everything = scope == Scope::Everything;
+    let rows = database
+        .read(
+            sql,
+            &[
+                (&ids, Type::UUID_ARRAY),
+                (&owner, Type::UUID),
+                (&everything, Type::BOOL),
+            ],
+        )
+        .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let unknown = StoredDataError::at("generated_images", "id", "unknown".to_owned());
+        let id = ImageId(row.try_get("id").map_err(unknown)?);
+        let read = |column| StoredDataError::in_image(column, id);
+        let image_url: Option<String> = row.try_get("image_url").map_err(read("image_url"))?;
+        found.push(EditableImage {
+            source: ImageSource {
+                image_id: Some(id),
+                image_url: image_url.unwrap_or_default(),
+                storage_path: row.try_get("storage_path").map_err(read("storage_path"))?,
+            },
+            aspect_ratio: row.try_get("aspect_ratio").map_err(read("aspect_ratio"))?,
+        });
+    }
+    Ok(found)
 }
 
 /// A row of `generated_images`, with `cost_usd::text` beside it as `cost`.

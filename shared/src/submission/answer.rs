@@ -213,6 +213,10 @@ pub fn failed_run(run: &Run) -> Problem {
     let (status, title) = match (run.status, code.as_str(), class) {
         (RunStatus::Canceled, _, _) => (StatusCode::CONFLICT, "The run was canceled"),
         (_, "deadline_exceeded", _) => (StatusCode::GATEWAY_TIMEOUT, "The run passed its deadline"),
+        (_, code, Some(FailureClass::Refused)) if code.starts_with("source_") => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "An image to edit cannot be used",
+        ),
         (_, _, Some(FailureClass::Refused)) => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "The image service refused the request",

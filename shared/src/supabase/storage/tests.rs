@@ -208,6 +208,18 @@ fn public_urls_lead_back_to_their_paths() {
         client.path_of_public_url("https://elsewhere.example/a.png"),
         None
     );
+    for out in [
+        "../secret/a.png",
+        "a/../../secret/a.png",
+        "%2e%2e/a",
+        "a%2f..%2f..%2fb",
+        "./a",
+        "a//b",
+        "",
+    ] {
+        let url = format!("{}{out}", client.public_url(""));
+        assert_eq!(client.path_of_public_url(&url), None, "{out}");
+    }
     assert!(!format!("{client:?}").contains("sesame"));
 }
 
