@@ -11,10 +11,16 @@
 mod bad_input;
 #[path = "e2e/bad_settings.rs"]
 mod bad_settings;
+#[path = "e2e/datasets.rs"]
+mod datasets;
 #[path = "e2e/dev.rs"]
 mod dev;
 #[path = "e2e/disturbances.rs"]
 mod disturbances;
+#[path = "e2e/edit_faults.rs"]
+mod edit_faults;
+#[path = "e2e/edits.rs"]
+mod edits;
 #[path = "e2e/faults.rs"]
 mod faults;
 #[path = "e2e/faults_ably.rs"]
@@ -61,10 +67,14 @@ mod reads;
 mod realtime;
 #[path = "e2e/retries.rs"]
 mod retries;
+#[path = "e2e/rust_callers.rs"]
+mod rust_callers;
 #[path = "e2e/seeds.rs"]
 mod seeds;
 #[path = "e2e/settings.rs"]
 mod settings;
+#[path = "e2e/site.rs"]
+mod site;
 #[path = "e2e/truth.rs"]
 mod truth;
 #[path = "e2e/waiting.rs"]

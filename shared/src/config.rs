@@ -1,6 +1,7 @@
 //! Settings, read from the environment once, at start. Each function asks for its own groups only; all problems are reported together.
 
 pub mod groups;
+pub mod making;
 mod reader;
 
 use std::{cell::RefCell, collections::BTreeSet, io::Write};

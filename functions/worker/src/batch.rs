@@ -5,20 +5,15 @@ use std::time::{Duration, SystemTime};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use shared::{
-    ably::publish::AblyClient,
-    config::{Reader, groups},
+    config::{Reader, groups, making::making},
     domain::job::Job,
     generation::{
         Clients, Deadline, WorkSettings,
         work::{Worked, work},
     },
-    openai::client::OpenAiClient,
     queue::Queue,
     telemetry,
 };
-
-/// How long a transition is repeated while the database is out of reach: a restart or a failover takes less.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the worker holds between batches.
 pub(crate) struct Worker {
@@ -29,27 +24,8 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let database = groups::database(reader, "worker", 2);
         let queue = groups::queue(reader);
-        let openai = groups::openai(reader);
-        let storage = groups::storage(reader);
-        let ably = groups::ably(reader);
-        let runs = groups::runs(reader);
-        let upload_patience = Duration::from_secs(reader.number("UPLOAD_PATIENCE_S", 300, 1..=840));
-        let settings = WorkSettings {
-            schedule: runs.schedule,
-            lease: runs.lease,
-            call_timeout: openai.timeout,
-            upload_patience,
-            database_patience: DATABASE_PATIENCE,
-        };
-        let clients = Clients {
-            database: database?,
-            openai: Some(OpenAiClient::new(openai)),
-            storage,
-            realtime: ably.map(AblyClient::new),
-            reach: groups::reach(reader),
-        };
+        let (clients, settings) = making(reader, "worker")?;
         Some(Self {
             clients,
             settings,

@@ -36,17 +36,11 @@ const COMPANIONS: [(&str, &[&str]); 5] = [
 ];
 
 /// What every function gets.
-const FOR_ALL: [&str; 4] = [
-    "PUBLIC_URL",
-    FETCH_ALLOW_LOCAL,
-    "AWS_LAMBDA_LOG_LEVEL",
-    "RUST_LOG",
-];
+const FOR_ALL: [&str; 3] = ["PUBLIC_URL", "AWS_LAMBDA_LOG_LEVEL", "RUST_LOG"];
 
 /// Settings that a developer's environment may hold and that are passed on; those that only the template names are
 /// passed on too.
-const KNOWN: [&str; 21] = [
-    "MAX_REFERENCE_IMAGES",
+const KNOWN: [&str; 20] = [
     "STORAGE_BUCKET",
     "OPENAI_IMAGE_MODELS",
     "OPENAI_TIMEOUT_MS",
