@@ -111,17 +111,16 @@ async fn the_family_of_an_image_is_told_above_and_below_it() {
         ids.push(id_of(&world.edit(asked).await.body));
     }
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let family = |id: &str| world.family(id);
     assert_eq!(
-        family(ids[0]).await,
+        world.family(ids[0]).await,
         (vec![], vec![ids[1].into(), ids[2].into(), ids[3].into()])
     );
     assert_eq!(
-        family(ids[1]).await,
+        world.family(ids[1]).await,
         (vec![ids[0].into()], vec![ids[3].into()])
     );
     assert_eq!(
-        family(ids[3]).await,
+        world.family(ids[3]).await,
         (vec![ids[1].into(), ids[0].into()], vec![])
     );
     let plain = world.get(&format!("/ai/generated-images/{}", ids[0])).await;
@@ -142,7 +141,7 @@ async fn the_family_of_an_image_is_told_above_and_below_it() {
     let below = world.edit(asked).await;
     assert_eq!(below.status, 200, "{below:#?}");
     assert_eq!(
-        family(&id_of(&below.body)).await,
+        world.family(&id_of(&below.body)).await,
         (vec![id_of(&anonymous)], vec![])
     );
     let path = format!("/ai/generated-images/{}?lineage=true", id_of(&anonymous));
