@@ -222,7 +222,7 @@ async fn a_dataset_gives_its_words_and_its_images_to_a_request() {
     // Without images it is a request without images.
     let answer = world.generate(asked()).await;
     assert_eq!(answer.body["prompt_used"], words, "{answer:#?}");
-    assert_eq!(world.last_call().await["path"], "/v1/images/generations");
+    assert_eq!(world.last_call().await["path"], "/images/generations");
 
     let site = site([("/shop.png", Page::of(png(80, 60)))]).await;
     let uploaded = world.upload(&dataset, Some(png(64, 48))).await;
@@ -265,7 +265,7 @@ async fn a_dataset_gives_its_words_and_its_images_to_a_request() {
     let prompt = format!("{words}. REFERENCES: the last 2 attached images show the look to keep.");
     assert_eq!(answer.body["prompt_used"], prompt);
     let call = world.last_call().await;
-    assert_eq!(call["path"], "/v1/images/edits");
+    assert_eq!(call["path"], "/images/edits");
     assert_eq!(
         call["fields"]["image[]"].as_array().unwrap().len(),
         2,
@@ -380,7 +380,7 @@ async fn references_are_at_most_as_many_as_the_setting_says_and_none_is_needed()
     assert_eq!(
         (&call["path"], &call["fields"]["prompt"]),
         (
-            &json!("/v1/images/generations"),
+            &json!("/images/generations"),
             &answer.body["prompt_used"]
         )
     );

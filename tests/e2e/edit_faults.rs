@@ -30,7 +30,7 @@ impl World {
         let calls = self.openai_calls().await;
         calls
             .iter()
-            .filter(|call| call["path"] == "/v1/images/edits")
+            .filter(|call| call["path"] == "/images/edits")
             .count()
     }
 }

@@ -84,7 +84,7 @@ async fn an_edit_is_a_run_like_any_other_and_points_to_its_parent() {
     );
     assert_eq!(run["options"]["sources"][0]["image_id"], parent["id"]);
     let call = world.last_call().await;
-    assert_eq!(call["path"], "/v1/images/edits");
+    assert_eq!(call["path"], "/images/edits");
     let sent = &call["fields"]["image"];
     assert_eq!(sent["content_type"], "image/png", "{call:#}");
     let original = world.fetch(parent["image_url"].as_str().unwrap()).await;

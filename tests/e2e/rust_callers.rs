@@ -138,7 +138,7 @@ async fn with_a_context_a_run_is_recorded_and_told_and_without_one_neither_happe
         (&run["mode"], &run["parent_image_id"]),
         (&json!("edit"), &json!(recorded.image_id))
     );
-    assert_eq!(world.last_call().await["path"], "/v1/images/edits");
+    assert_eq!(world.last_call().await["path"], "/images/edits");
     let record: Value = world
         .get(&format!("/ai/generated-images/{}", edit.image_id.unwrap()))
         .await
