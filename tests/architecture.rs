@@ -13,6 +13,8 @@ mod layers;
 mod manifests;
 #[path = "architecture/purity.rs"]
 mod purity;
+#[path = "architecture/routes.rs"]
+mod routes;
 #[path = "architecture/sources.rs"]
 mod sources;
 #[path = "architecture/tokens.rs"]

@@ -93,7 +93,7 @@ fn is_of_outer_package(name: &std::ffi::OsStr) -> bool {
         || ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"].contains(&name.as_ref())
 }
 
-async fn run_cargo(
+pub(crate) async fn run_cargo(
     root: &Path,
     packages: &[String],
     profile: Profile,

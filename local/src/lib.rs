@@ -3,6 +3,8 @@
 pub mod ably;
 pub mod bench;
 pub mod binaries;
+pub mod bundle;
+pub mod doctor;
 pub mod gateway;
 pub mod lambda;
 pub mod migrate;

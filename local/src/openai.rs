@@ -9,12 +9,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::Response;
-use axum::routing::post;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -28,6 +29,7 @@ pub mod request;
 pub mod sources;
 
 use answer::Exchange;
+use models::Family;
 use reading::Asked;
 use refusal::Refusal;
 use request::Endpoint;
@@ -93,6 +95,7 @@ fn router(script: Script) -> Router {
     let images = Router::new()
         .route("/images/generations", post(generations))
         .route("/images/edits", post(edits))
+        .route("/models/{model}", get(model))
         .with_state(stand_in)
         .merge(script::routes(script));
     // What OpenAI itself would take is far above the usual limit: sixteen files of 50 MB.
@@ -142,6 +145,20 @@ fn begin(script: &Script, parts: &Parts) -> (CallId, Entry) {
     let mut call = Call::new(&parts.method, &parts.uri, &parts.headers);
     call.scripted = entry.clone();
     (script.record(call), entry)
+}
+
+/// Looking a model up, which costs nothing and is not in the log of calls.
+async fn model(Path(model): Path<String>, headers: HeaderMap) -> Response {
+    let known = Family::of(&model).map_err(|refusal| Refusal {
+        status: StatusCode::NOT_FOUND,
+        ..refusal
+    });
+    match check_key(&headers).and(known) {
+        Ok(_) => {
+            Json(json!({"id": model, "object": "model", "owned_by": "system"})).into_response()
+        }
+        Err(refusal) => Exchange::new(&Entry::default(), Instant::now()).refuse(&refusal),
+    }
 }
 
 async fn unknown_url(method: Method, request: Request) -> Response {

@@ -71,6 +71,8 @@ pub struct StackOptions {
     pub binaries: Option<Binaries>,
     /// Starts an instance of each function at once.
     pub warm: bool,
+    /// The functions run elsewhere: only what they need is started here.
+    pub stand_ins_only: bool,
 }
 
 /// Which database is used.
@@ -108,6 +110,7 @@ impl StackOptions {
             profile: Profile::Dev,
             binaries: None,
             warm: false,
+            stand_ins_only: false,
             data_dir,
         }
     }
@@ -167,6 +170,10 @@ impl Stack {
         all.extend(options.settings.clone());
         let function_settings = settings::of_functions(&template, &all, &sqs_url);
 
+        let template = match options.stand_ins_only {
+            true => template.without_functions(),
+            false => template,
+        };
         let lambda_listener = ports.bind("lambda").await?;
         let functions = assembly::functions(&template, &binaries, &function_settings);
         let lambda = Lambda::start(

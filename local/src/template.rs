@@ -137,6 +137,16 @@ impl Template {
         resources::read(&document)
     }
 
+    /// What is left when the functions run elsewhere: queues, and what preflights are told.
+    #[must_use]
+    pub fn without_functions(self) -> Self {
+        Self {
+            queues: self.queues,
+            cors: self.cors,
+            ..Self::default()
+        }
+    }
+
     /// The function with this logical id.
     #[must_use]
     pub fn function(&self, logical_id: &str) -> Option<&Function> {

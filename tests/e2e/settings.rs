@@ -7,7 +7,8 @@ use local::template::Template;
 use crate::harness::functions;
 
 /// Lambda itself sets these.
-const OF_LAMBDA: [&str; 4] = [
+const OF_LAMBDA: [&str; 5] = [
+    "AWS_LAMBDA_FUNCTION_NAME",
     "AWS_REGION",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",

@@ -17,6 +17,7 @@ use shared::{
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start(std::env::var(groups::LOG_LEVEL).ok().as_deref());
     let sweep = config::or_exit(sweep::Sweep::read);
+    telemetry::log_runs_as(sweep.log.clone());
     let sweep = &sweep;
     lambda_runtime::run(service_fn(move |event| sweep.run(event))).await
 }

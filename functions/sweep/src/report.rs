@@ -43,12 +43,12 @@ impl Report {
     }
 
     /// Writes the counts as CloudWatch metrics (embedded metric format).
-    pub(crate) fn emit(&self) {
+    pub(crate) fn emit(&self, function: &str) {
         if self.dry_run {
             return;
         }
         telemetry::metrics(
-            "sweep",
+            function,
             &json!({
                 "RunsResent": self.runs_resent,
                 "LeasesExpired": self.leases_expired,

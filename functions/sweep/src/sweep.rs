@@ -11,6 +11,7 @@ use shared::{
     fetching::Reach,
     generation::{Clients, WorkSettings},
     queue::Queue,
+    telemetry::RunLog,
 };
 
 use crate::{dead_letters, events, orphans, report::Report, runs};
@@ -28,6 +29,7 @@ pub(crate) struct Sweep {
     pub(crate) dead_letters_url: Option<String>,
     pub(crate) delete_orphans: bool,
     pub(crate) orphan_grace: Duration,
+    pub(crate) log: RunLog,
 }
 
 /// What a round is to do. A schedule's own event has none of these fields and does everything.
@@ -78,6 +80,7 @@ impl Sweep {
             reader.choice("ORPHANS", &[("report", false), ("delete", true)], false);
         let orphan_grace =
             Duration::from_secs(reader.number("ORPHAN_GRACE_S", 86_400, 0..=31_536_000));
+        let log = groups::run_log(reader, "sweep");
         // No client of the image vendor: the sweep ends what others began, and begins nothing.
         let clients = Clients {
             database: database?,
@@ -93,6 +96,7 @@ impl Sweep {
             dead_letters_url,
             delete_orphans,
             orphan_grace,
+            log,
         })
     }
 
@@ -125,7 +129,7 @@ impl Sweep {
             let outcome = orphans::look(self, &order, &mut report).await;
             report.note("orphans", outcome);
         }
-        report.emit();
+        report.emit(&self.log.function);
         Ok(report)
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use local::{
-    binaries::Profile,
+    binaries::{Binaries, Profile},
     lambda::LogOptions,
     stack::{DatabaseChoice, Stack, StackOptions, Vendor, settings},
     template::Template,
@@ -48,6 +48,9 @@ struct Arguments {
     /// Writes the functions' settings for `cargo lambda watch --env-file PATH`.
     #[arg(long)]
     write_env: Option<PathBuf>,
+    /// Starts only what functions need, for functions that run elsewhere: `cargo lambda watch`, an emulator.
+    #[arg(long)]
+    stand_ins_only: bool,
     /// Builds the functions as they are deployed.
     #[arg(long)]
     release: bool,
@@ -75,6 +78,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         remove(file)?;
     }
     let options = options(&arguments)?;
+    let stand_ins_only = options.stand_ins_only;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
 
@@ -95,7 +99,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(file) = &arguments.ready_file {
         stack.ready().write(file)?;
     }
-    greet(&stack);
+    match stand_ins_only {
+        true => println!("What functions need is ready; Ctrl-C stops it, the data stays."),
+        false => greet(&stack),
+    }
 
     tokio::select! {
         _ = interrupted.recv() => {}
@@ -152,6 +159,10 @@ fn options(arguments: &Arguments) -> anyhow::Result<StackOptions> {
         false => Profile::Dev,
     };
     options.warm = true;
+    options.stand_ins_only = arguments.stand_ins_only;
+    if arguments.stand_ins_only {
+        options.binaries = Some(Binaries::default());
+    }
     Ok(options)
 }
 

@@ -15,6 +15,7 @@ use crate::{
         auth::{AuthOptions, TokenVerifier},
         storage::{StorageClient, StorageOptions},
     },
+    telemetry::RunLog,
 };
 
 /// Lambda's own variable for the level of a function's log.
@@ -242,4 +243,19 @@ pub fn queue(reader: &mut Reader<'_>) -> Queue {
         session_token: reader.optional_secret("AWS_SESSION_TOKEN"),
         timeout: QUEUE_TIMEOUT,
     })
+}
+
+/// The function's name, which Lambda sets, or what it is called elsewhere: `AWS_LAMBDA_FUNCTION_NAME`.
+pub fn function_name(reader: &Reader<'_>, elsewhere: &str) -> String {
+    reader
+        .optional("AWS_LAMBDA_FUNCTION_NAME")
+        .unwrap_or_else(|| elsewhere.to_owned())
+}
+
+/// How ends of runs are logged: `LOG_PROMPTS`.
+pub fn run_log(reader: &mut Reader<'_>, function: &str) -> RunLog {
+    RunLog {
+        function: function_name(reader, function),
+        prompts: reader.switch("LOG_PROMPTS", false),
+    }
 }

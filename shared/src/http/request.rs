@@ -19,7 +19,7 @@ pub struct Facts {
     pub origin: Option<String>,
     /// The version that the caller has.
     pub if_none_match: Option<String>,
-    /// W3C `traceparent`.
+    /// W3C `traceparent`: the caller's, else one made from the front's own trace.
     pub trace_parent: Option<String>,
     /// Scheme, host and stage that the request was sent to, without a slash at the end.
     base_url: String,
@@ -62,7 +62,9 @@ impl Facts {
             address: address.unwrap_or_default(),
             origin: text(headers, header::ORIGIN.as_str()),
             if_none_match: text(headers, header::IF_NONE_MATCH.as_str()),
-            trace_parent: text(headers, "traceparent").filter(|value| is_trace_parent(value)),
+            trace_parent: text(headers, "traceparent")
+                .filter(|value| is_trace_parent(value))
+                .or_else(|| text(headers, "x-amzn-trace-id").and_then(|value| of_x_ray(&value))),
             base_url: format!("{scheme}://{host}{}", stage.unwrap_or_default()),
         }
     }
@@ -120,4 +122,48 @@ fn is_trace_parent(value: &str) -> bool {
                 .all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
     };
     matches!(parts.as_slice(), [version, trace, span, flags] if hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2))
+}
+
+/// A `traceparent` of what API Gateway says: `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`. Without a
+/// parent the request itself is the first span, whose id is the end of the trace's.
+fn of_x_ray(value: &str) -> Option<String> {
+    let field = |name| {
+        let mut fields = value
+            .split(';')
+            .filter_map(|field| field.trim().split_once('='));
+        fields.find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    let trace: String = field("Root")?.split('-').skip(1).collect();
+    let span = field("Parent").or_else(|| trace.get(16..))?.to_owned();
+    let sampled = if field("Sampled") == Some("1") {
+        "01"
+    } else {
+        "00"
+    };
+    Some(format!("00-{trace}-{span}-{sampled}")).filter(|value| is_trace_parent(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_gateways_trace_becomes_w3cs() {
+        let cases = [
+            (
+                "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+                Some("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01"),
+            ),
+            (
+                "Root=1-5759e988-bd862e3fe1be46a994272793",
+                Some("00-5759e988bd862e3fe1be46a994272793-e1be46a994272793-00"),
+            ),
+            ("Self=1-67891234-12456789abcdef012345678", None),
+            ("Root=nonsense", None),
+            ("", None),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(of_x_ray(given).as_deref(), expected, "{given}");
+        }
+    }
 }

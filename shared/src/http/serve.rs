@@ -4,6 +4,7 @@ use std::{future::Future, time::Instant};
 
 use http::{HeaderValue, Method, StatusCode};
 use lambda_http::{Error, Request, service_fn};
+use tracing::Instrument;
 
 use super::{
     Facts, Problem, Reply,
@@ -72,6 +73,7 @@ where
     let begun = Instant::now();
     let facts = Facts::of(&request);
     let (request_id, origin) = (facts.request_id.clone(), facts.origin.clone());
+    let span = tracing::info_span!("request", traceparent = facts.trace_parent);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut code = None;
     let mut reply = if method == Method::OPTIONS {
@@ -79,7 +81,7 @@ where
         cors::add_preflight_headers(reply.headers_mut());
         reply
     } else {
-        match handler(request, facts).await {
+        match handler(request, facts).instrument(span.clone()).await {
             Ok(reply) => reply,
             Err(problem) => {
                 if let Some(cause) = problem.cause() {
@@ -95,6 +97,7 @@ where
     }
     cors::add_headers(reply.headers_mut(), origins, origin.as_deref());
     let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let _in_its_trace = span.enter();
     tracing::info!(request_id, %method, path, status = reply.status().as_u16(), code, duration_ms, "answered");
     reply
 }
