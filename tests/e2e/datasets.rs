@@ -379,10 +379,7 @@ async fn references_are_at_most_as_many_as_the_setting_says_and_none_is_needed()
     let call = world.last_call().await;
     assert_eq!(
         (&call["path"], &call["fields"]["prompt"]),
-        (
-            &json!("/images/generations"),
-            &answer.body["prompt_used"]
-        )
+        (&json!("/images/generations"), &answer.body["prompt_used"])
     );
     let run = world
         .get(&format!(

@@ -245,7 +245,7 @@ async fn begin(
         }
     }
     match work::claim(maker, new.id).await? {
-        Taken::Ours(claimed) => Ok(claimed),
+        Taken::Ours(claimed) => Ok(*claimed),
         Taken::Not(Worked::Over) => Err(MakeError::Over),
         Taken::Not(Worked::Gone) => Err(MakeError::Gone),
         Taken::Not(Worked::Held | Worked::GivenBack { .. }) => Err(MakeError::Held),

@@ -54,7 +54,7 @@ pub async fn work(
         deadline,
     };
     let claimed = match claim(&maker, run_id).await? {
-        Taken::Ours(claimed) => claimed,
+        Taken::Ours(claimed) => *claimed,
         Taken::Not(worked) => return Ok(worked),
     };
     let Run {
@@ -99,7 +99,7 @@ pub async fn conclude(
         deadline: Deadline::NONE,
     };
     let claimed = match claim(&maker, run_id).await? {
-        Taken::Ours(claimed) => claimed,
+        Taken::Ours(claimed) => *claimed,
         Taken::Not(Worked::Over) => return Ok(None),
         Taken::Not(worked) => return Ok(Some(worked)),
     };
@@ -114,7 +114,7 @@ pub async fn conclude(
 /// What became of a claim.
 pub(super) enum Taken {
     /// The run is ours.
-    Ours(Claimed),
+    Ours(Box<Claimed>),
     /// It is not, for this reason.
     Not(Worked),
 }
@@ -133,11 +133,11 @@ pub(super) async fn claim(maker: &Maker<'_>, run_id: RunId) -> Result<Taken, Rec
             run,
             lease,
             started,
-        } => Taken::Ours(Claimed {
+        } => Taken::Ours(Box::new(Claimed {
             run: *run,
             lease,
             started,
-        }),
+        })),
         Claim::Held => Taken::Not(Worked::Held),
         Claim::Over(_) => Taken::Not(Worked::Over),
         Claim::Gone => Taken::Not(Worked::Gone),
