@@ -82,7 +82,7 @@ async fn each_setting_that_is_wrong_is_named_in_one_line() {
         (
             "DATABASE_CA_CERT",
             "/no/such.crt",
-            "DATABASE_URL cannot be used",
+            "DATABASE_CA_CERT cannot be used",
         ),
         ("STORAGE_BUCKET", "other", "there is no bucket other"),
         (

@@ -50,12 +50,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes a problem that a group found by itself.
+    /// Notes a problem that a group found by itself; once, also where two groups read the same setting.
     pub fn problem(&mut self, name: &'static str, message: impl Into<String>) {
-        self.problems.push(SettingProblem {
+        let problem = SettingProblem {
             name,
             message: message.into(),
-        });
+        };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     /// A setting that may be left out. An empty one counts as left out: templates write empty strings for parameters without value.
