@@ -71,6 +71,8 @@ pub struct StackOptions {
     pub binaries: Option<Binaries>,
     /// Starts an instance of each function at once.
     pub warm: bool,
+    /// Calls functions by the template's schedules; off where a test calls them itself and counts what they did.
+    pub schedules: bool,
     /// The functions run elsewhere: only what they need is started here.
     pub stand_ins_only: bool,
 }
@@ -110,6 +112,7 @@ impl StackOptions {
             profile: Profile::Dev,
             binaries: None,
             warm: false,
+            schedules: false,
             stand_ins_only: false,
             data_dir,
         }
@@ -185,7 +188,7 @@ impl Stack {
             },
         )
         .await?;
-        let feeds = Feeds::start(&template, &lambda, &sqs)?;
+        let feeds = Feeds::start(&template, &lambda, &sqs, options.schedules)?;
         let gateway = Gateway::start(
             api_listener,
             lambda.clone(),

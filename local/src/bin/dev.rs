@@ -159,6 +159,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<StackOptions> {
         false => Profile::Dev,
     };
     options.warm = true;
+    options.schedules = true;
     options.stand_ins_only = arguments.stand_ins_only;
     if arguments.stand_ins_only {
         options.binaries = Some(Binaries::default());

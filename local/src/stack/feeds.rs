@@ -19,7 +19,12 @@ pub(super) struct Feeds {
 }
 
 impl Feeds {
-    pub(super) fn start(template: &Template, lambda: &Lambda, sqs: &Sqs) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        template: &Template,
+        lambda: &Lambda,
+        sqs: &Sqs,
+        schedules: bool,
+    ) -> anyhow::Result<Self> {
         let function = |logical_id: &str| {
             let function = template.function(logical_id);
             function.map(|function| function.binary.clone())
@@ -43,7 +48,7 @@ impl Feeds {
             let trigger = QueueTrigger::start(lambda.clone(), sqs.clone(), options);
             feeds.triggers.push(trigger);
         }
-        for rule in &template.schedules {
+        for rule in template.schedules.iter().filter(|_| schedules) {
             let Some(function) = function(&rule.function) else {
                 continue;
             };
