@@ -146,6 +146,7 @@ async fn the_one_that_accepts_or_sweeps_two_minutes_off() {
         let lost = world.begin_unsent(prompt()).await;
         let answer = world.generate(prompt()).await;
         assert_eq!(answer.status, 200, "{function} {seconds}: {answer:#?}");
+        world.sweep().await;
         for run in [lost.as_str(), answer.body["run_id"].as_str().unwrap()] {
             let row = world.settled(run).await;
             assert_eq!(attempts(&row), [("succeeded", "yes")], "{row:#}");
