@@ -114,12 +114,15 @@ impl Sweep {
         if order.has(Task::Runs) {
             let outcome = runs::end_overdue(self, &order, &mut report).await;
             report.note("runs", outcome);
-            let outcome = runs::send_unsent(self, &order, &mut report).await;
-            report.note("runs", outcome);
         }
+        // Before the runs without a message: a run that its dead letter ends is not to be sent again.
         if order.has(Task::DeadLetters) {
             let outcome = dead_letters::conclude_letters(self, &order, &mut report).await;
             report.note("dead_letters", outcome);
+        }
+        if order.has(Task::Runs) {
+            let outcome = runs::send_unsent(self, &order, &mut report).await;
+            report.note("runs", outcome);
         }
         if order.has(Task::Events) {
             let outcome = events::publish(self, &order, &mut report).await;
