@@ -22,6 +22,7 @@ fn required(function: &str) -> Vec<&'static str> {
         "list" | "get" | "runs" | "events" => {}
         "cancel" | "realtime-token" => names.push("ABLY_API_KEY"),
         "generate" | "edit" => names.extend(QUEUE),
+        "datasets" | "dataset-images" => names.push("SUPABASE_SECRET_KEY"),
         "sweep" => {
             names.extend(QUEUE);
             names.extend(["SUPABASE_SECRET_KEY", "ABLY_API_KEY"]);
@@ -37,7 +38,7 @@ fn required(function: &str) -> Vec<&'static str> {
 }
 
 /// Everything that can be wrong, with a word in each value that must not be repeated where the value is a secret.
-const MALFORMED: [(&str, &str); 28] = [
+const MALFORMED: [(&str, &str); 31] = [
     (DATABASE, "postgres://hunter2@:x/?sslmode=perhaps"),
     ("DATABASE_CA_CERT", "/nowhere/ca.crt"),
     (SUPABASE, "hunter2.supabase.co"),
@@ -62,6 +63,9 @@ const MALFORMED: [(&str, &str); 28] = [
     ("WAIT_MAX_S", "900000"),
     ("PUBLIC_URL", "images.example"),
     ("RESPONSE_MODE", "chunked"),
+    ("LOG_PROMPTS", "some"),
+    ("MAX_REFERENCE_IMAGES", "17"),
+    ("FETCH_ALLOW_LOCAL", "sometimes"),
     ("UPLOAD_PATIENCE_S", "long"),
     ("GENERATION_DEAD_LETTER_QUEUE_URL", "queue"),
     ("ORPHANS", "adopt"),

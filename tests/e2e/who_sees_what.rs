@@ -331,6 +331,8 @@ async fn settings_can_shut_anonymous_callers_out() {
     let settings = [
         ("ANONYMOUS_HISTORY", "none"),
         ("ANONYMOUS_GENERATION", "off"),
+        // What the log says of prompts is for the operator to decide, too.
+        ("LOG_PROMPTS", "on"),
     ];
     let world = World::start(&settings).await;
     let supabase = world.stack.supabase().unwrap();
@@ -351,6 +353,12 @@ async fn settings_can_shut_anonymous_callers_out() {
     make(world.user(Method::POST, "/ai/generate")).await;
     let own = send(world.user(Method::GET, "/ai/generated-images")).await;
     assert_eq!(ids(&own, "images").len(), 1);
+    let logged = "\"resolved_prompt\":\"a red bicycle\"";
+    world
+        .until("the log of the run's end", || async {
+            world.logs().contains(logged).then_some(())
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
