@@ -11,6 +11,8 @@
 mod bad_input;
 #[path = "e2e/bad_settings.rs"]
 mod bad_settings;
+#[path = "e2e/certificates.rs"]
+mod certificates;
 #[path = "e2e/datasets.rs"]
 mod datasets;
 #[path = "e2e/dev.rs"]
@@ -47,6 +49,10 @@ mod ledger;
 mod long_run;
 #[path = "e2e/main_job.rs"]
 mod main_job;
+#[path = "e2e/pgbouncer.rs"]
+mod pgbouncer;
+#[path = "e2e/pooler.rs"]
+mod pooler;
 #[path = "e2e/promises_cancel.rs"]
 mod promises_cancel;
 #[path = "e2e/promises_cost.rs"]
@@ -75,6 +81,8 @@ mod seeds;
 mod settings;
 #[path = "e2e/site.rs"]
 mod site;
+#[path = "e2e/tls.rs"]
+mod tls;
 #[path = "e2e/truth.rs"]
 mod truth;
 #[path = "e2e/waiting.rs"]

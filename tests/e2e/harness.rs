@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -350,6 +351,24 @@ impl World {
         assert_eq!(response.status(), 200, "{url}");
         response.bytes().await.unwrap().to_vec()
     }
+}
+
+/// Where a program is installed. Where it is not, a test says so and is passed over; in CI it has to be there.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Where Debian has servers, which is not in the PATH of users.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let found = folders
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    assert!(
+        found.is_some() || std::env::var_os("CI").is_none(),
+        "{name} is not installed"
+    );
+    if found.is_none() {
+        println!("skipped: {name} is not installed");
+    }
+    found
 }
 
 /// A client that waits as long as generate may.
