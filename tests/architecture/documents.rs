@@ -1,5 +1,7 @@
 //! What the README and ARCHITECTURE.md must name, so that they do not fall behind the code.
 
+use shared::domain::style::PRESETS;
+
 use crate::{
     files::modules_of,
     manifests::{functions, routes},
@@ -64,6 +66,18 @@ fn the_readme_has_every_endpoint() {
     assert_kept("Not in the README's table of endpoints:", &missing);
     let sample = "Resources:\n  A:\n    Properties:\n      Events:\n        E:\n          Properties: {Method: PUT, Path: /a}\n";
     assert_eq!(routes(sample), [("PUT".to_owned(), "/a".to_owned())]);
+}
+
+#[test]
+fn the_readme_has_every_style_preset() {
+    let names: Vec<String> = PRESETS
+        .iter()
+        .map(|preset| preset.name.to_owned())
+        .collect();
+    assert_kept(
+        "Style presets that the README does not list:",
+        &unnamed(&read("README.md"), names),
+    );
 }
 
 #[test]
