@@ -107,6 +107,30 @@ async fn the_stream_tells_each_event_as_it_comes_and_ends_with_the_run() {
     assert_eq!(data, world.log(&run).await);
 }
 
+/// A proxy on the way gives a stream up after half a minute without a byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_stream_is_kept_open_by_comments() {
+    let world = World::start(&[]).await;
+    world
+        .openai(json!({"script": [{"delay_ms": 30_000}]}))
+        .await;
+    let run = world.begin(prompt()).await;
+    let request = world
+        .user(Method::GET, &path(&run))
+        .header("accept", "text/event-stream");
+    let mut body = request.send().await.unwrap().bytes_stream();
+    let begun = std::time::Instant::now();
+    let mut text = String::new();
+    while !text.lines().any(|line| line.starts_with(':')) {
+        let piece = body.next().await.expect("the run is not over");
+        text.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
+        assert!(begun.elapsed().as_secs() < 60, "{text}");
+    }
+    // What is a comment to `EventSource` is no event.
+    let told = events_of_stream(&text);
+    assert!(told.len() <= 2, "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_comes_back_hears_what_it_missed() {
     let world = World::start(&[]).await;
