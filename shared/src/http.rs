@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod cors;
 pub mod fields;
+pub mod history;
 pub mod mapping;
 pub mod prefer;
 pub mod problem;

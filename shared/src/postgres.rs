@@ -6,6 +6,7 @@ pub mod dataset_images;
 pub mod datasets;
 pub mod error;
 pub mod events;
+pub mod history;
 pub mod images;
 pub mod lineage;
 pub mod row;

@@ -10,7 +10,7 @@ use shared::{
     },
     domain::{
         id::{DatasetId, UserId},
-        page::Cursor,
+        page::{Cursor, ListKey},
     },
     http::{Facts, Problem, Reply, auth, query::Query, request},
     postgres::{
@@ -87,7 +87,8 @@ impl Datasets {
         let mut query = Query::parse(request, &PARAMETERS);
         let limit = query.number("limit", 50, 1..=200);
         let offset = query.number("offset", 0, 0..=i64::MAX);
-        let cursor = query.parsed::<Cursor>("cursor", "a cursor of this list");
+        let key = ListKey::of(&["datasets", &owner.to_string()]);
+        let cursor = query.cursor(key);
         query.finish()?;
         let part = Part {
             limit: limit + 1,
@@ -104,7 +105,7 @@ impl Datasets {
                 created_at: last.created_at,
                 id: last.id.0,
             }
-            .to_string()
+            .to_text(key)
         });
         let page = json!({
             "datasets": datasets, "count": datasets.len(), "offset": offset, "limit": limit, "next_cursor": next_cursor,

@@ -10,18 +10,19 @@ use shared::{
     },
     domain::{
         caller::{AnonymousHistory, Scope},
-        id::ImageId,
+        history::{Listing, Order},
         page::Cursor,
     },
-    http::{Facts, Problem, Reply, auth, query::Query},
+    http::{Facts, Problem, Reply, auth, history, query::Query},
     postgres::{
         Database,
-        images::{ImageFilter, ImageRecord, list_images},
+        history::{Listed, list_history},
+        images::ImageRecord,
     },
     supabase::auth::TokenVerifier,
 };
 
-const PARAMETERS: [&str; 4] = ["limit", "offset", "dataset_id", "cursor"];
+const PARAMETERS: [&str; 3] = ["limit", "offset", "cursor"];
 
 /// What the function holds between requests.
 pub(crate) struct History {
@@ -33,11 +34,11 @@ pub(crate) struct History {
 
 #[derive(Serialize)]
 struct Page<'a> {
-    images: &'a [ImageRecord],
+    images: Vec<&'a ImageRecord>,
     count: usize,
     offset: i64,
     limit: i64,
-    next_cursor: Option<String>,
+    next_cursor: Option<&'a str>,
 }
 
 impl History {
@@ -58,50 +59,54 @@ impl History {
         let caller = auth::caller(&request, &facts, &self.verifier).await?;
         let scope = Scope::of_history(&caller, self.anonymous)
             .ok_or_else(|| Problem::unauthorized("authorization: sign in to see the history."))?;
-        let mut query = Query::parse(&request, &PARAMETERS);
+        let mut query = Query::parse(&request, &[&PARAMETERS, history::PARAMETERS].concat());
         let limit = query.number("limit", 50, 1..=200);
         let offset = query.number("offset", 0, 0..=i64::MAX);
-        let dataset_id = query.parsed("dataset_id", "a UUID");
-        let cursor = query.parsed::<Cursor>("cursor", "a cursor of this list");
+        let (filter, order) = history::read(&mut query);
+        let key = Listing::key(scope, &filter, order);
+        let after = query.cursor(key);
         query.finish()?;
         // One more than asked for tells whether there is a next page, without a second question.
-        let filter = ImageFilter {
+        let listing = Listing {
             scope,
-            dataset_id,
+            filter,
+            order,
+            after,
             limit: limit + 1,
             offset,
-            after: cursor.map(|cursor| (cursor.created_at, ImageId(cursor.id))),
         };
-        let mut images = list_images(&self.database, &filter).await?;
-        let more = i64::try_from(images.len()).is_ok_and(|found| found > limit);
+        let mut listed = list_history(&self.database, &listing).await?;
+        let more = i64::try_from(listed.len()).is_ok_and(|found| found > limit);
         if more {
-            images.pop();
+            listed.pop();
         }
-        let next_cursor = images.last().filter(|_| more).map(|last| {
-            Cursor {
-                created_at: last.created_at,
-                id: last.id.0,
-            }
-            .to_string()
-        });
+        let last = listed.last().filter(|_| more).map(|last| last.place);
+        let next_cursor = last.map(|place: Cursor| place.to_text(key));
         let page = Page {
-            images: &images,
-            count: images.len(),
+            images: listed.iter().map(|Listed { record, .. }| record).collect(),
+            count: listed.len(),
             offset,
             limit,
-            next_cursor: next_cursor.clone(),
+            next_cursor: next_cursor.as_deref(),
         };
         let reply = Reply::json(StatusCode::OK, &page)?.with_etag(facts.if_none_match.as_deref());
         let Some(cursor) = next_cursor else {
             return Ok(reply);
         };
-        let dataset = dataset_id
-            .map(|id| format!("&dataset_id={id}"))
-            .unwrap_or_default();
-        let next = facts.url(
-            self.http.public_url.as_deref(),
-            &format!("/ai/generated-images?limit={limit}{dataset}&cursor={cursor}"),
-        );
+        let next = self.next(&facts, &listing, limit, &cursor);
         Ok(reply.with_text_header(header::LINK, &format!("<{next}>; rel=\"next\"")))
+    }
+
+    /// The URL of the next page: the same list, after this one.
+    fn next(&self, facts: &Facts, listing: &Listing, limit: i64, cursor: &str) -> String {
+        let mut parameters = vec![("limit", limit.to_string())];
+        parameters.extend(listing.filter.parameters());
+        if listing.order != Order::default() {
+            parameters.push(("order", listing.order.as_str().to_owned()));
+        }
+        parameters.push(("cursor", cursor.to_owned()));
+        let query = history::query_string(&parameters);
+        let path = format!("/ai/generated-images?{query}");
+        facts.url(self.http.public_url.as_deref(), &path)
     }
 }

@@ -11,10 +11,10 @@ use shared::{
     domain::{
         caller::{AnonymousHistory, Caller, Scope},
         id::RunId,
-        page::Cursor,
+        page::{Cursor, ListKey},
         run::RunStatus,
     },
-    http::{Facts, FieldError, Problem, Reply, auth, query::Query, request::path_id},
+    http::{Facts, Problem, Reply, auth, query::Query, request::path_id},
     postgres::{
         Database,
         runs::{RunFilter, find_run, list_runs},
@@ -87,23 +87,16 @@ impl Runs {
         let mut query = Query::parse(request, &PARAMETERS);
         let limit = query.number("limit", 50, 1..=200);
         let offset = query.number("offset", 0, 0..=i64::MAX);
-        let cursor = query.parsed::<Cursor>("cursor", "a cursor of this list");
-        let status = query.text("status").map(str::to_owned);
-        let status = status.as_deref().and_then(|word| {
-            let status = RunStatus::parse(word);
-            if status.is_none() {
-                let words: Vec<&str> = RunStatus::ALL
-                    .iter()
-                    .map(|status| status.as_str())
-                    .collect();
-                query.error(FieldError::new(
-                    "status",
-                    format!("must be one of {}.", words.join(", ")),
-                    words,
-                ));
-            }
-            status
-        });
+        let words = RunStatus::ALL.map(RunStatus::as_str);
+        let status = query.word("status", &words, RunStatus::parse);
+        let owner = scope.owner().map(|owner| owner.to_string());
+        let key = ListKey::of(&[
+            "runs",
+            scope.as_str(),
+            owner.as_deref().unwrap_or_default(),
+            status.map_or("", RunStatus::as_str),
+        ]);
+        let cursor = query.cursor(key);
         query.finish()?;
         let after = cursor.map(|cursor| (cursor.created_at, RunId(cursor.id)));
         let mut runs = list_runs(
@@ -126,7 +119,7 @@ impl Runs {
                 created_at: last.created_at,
                 id: last.id.0,
             }
-            .to_string()
+            .to_text(key)
         });
         let records: Vec<Value> = runs
             .iter()

@@ -1,18 +1,40 @@
 //! Where the next page of a list begins: a keyset cursor over `(created_at, id)`.
 
-use std::{fmt, str::FromStr};
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
-/// Bytes of a cursor before it is encoded: microseconds since 1970, an id, and a check.
-const LENGTH: usize = 8 + 16 + 4;
+/// The beginning of the year 0 in seconds since 1970: Postgres holds no times long before it, and nothing was made then.
+const EARLIEST: i64 = -62_167_219_200;
 
-/// The last row of a page. Its text is opaque to callers: the time to the microsecond that Postgres keeps, the id, and a check
-/// against typing errors.
+/// Bytes of a cursor before it is encoded: the list's key, microseconds since 1970, an id, and a check.
+const LENGTH: usize = 8 + 8 + 16 + 4;
+
+/// Tells a list from every other: which records, whose, in which order. Not how many are on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListKey([u8; 8]);
+
+impl ListKey {
+    /// The key of the list that these parts describe.
+    pub fn of(parts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            // The length first: parts must not run into each other.
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        let digest = hash.finalize();
+        let mut key = [0; 8];
+        key.copy_from_slice(&digest[..8]);
+        Self(key)
+    }
+}
+
+/// The last row of a page. Its text is opaque to callers: the list's key, the time to the microsecond that Postgres keeps, the id, and
+/// a check against typing errors.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cursor {
     /// When the row was made.
     pub created_at: Timestamp,
@@ -20,41 +42,64 @@ pub struct Cursor {
     pub id: Uuid,
 }
 
-/// A text that is no cursor.
+/// Why a text is not the cursor of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not a cursor")]
-pub struct NotACursor;
+pub enum CursorError {
+    /// It never was a cursor.
+    #[error("is not a cursor of this list.")]
+    NotACursor,
+    /// It is one, of another list.
+    #[error(
+        "is a cursor of another list: it goes on with the same filters, search and order only."
+    )]
+    OfAnotherList,
+}
 
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Cursor {
+    /// The cursor's text, good for the list with this key only.
+    pub fn to_text(self, list: ListKey) -> String {
         let mut bytes = Vec::with_capacity(LENGTH);
+        bytes.extend_from_slice(&list.0);
         bytes.extend_from_slice(&self.created_at.as_microsecond().to_be_bytes());
         bytes.extend_from_slice(self.id.as_bytes());
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
-        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a cursor of the list with this key.
+    ///
+    /// # Errors
+    /// [`CursorError`].
+    pub fn from_text(text: &str, list: ListKey) -> Result<Self, CursorError> {
+        let (key, cursor) = read(text).ok_or(CursorError::NotACursor)?;
+        if key == list {
+            Ok(cursor)
+        } else {
+            Err(CursorError::OfAnotherList)
+        }
     }
 }
 
-impl FromStr for Cursor {
-    type Err = NotACursor;
-
-    fn from_str(text: &str) -> Result<Self, NotACursor> {
-        let bytes: [u8; LENGTH] = URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| NotACursor)?
-            .try_into()
-            .map_err(|_| NotACursor)?;
-        let (row, check) = bytes.split_at(24);
-        if check != crc32fast::hash(row).to_be_bytes() {
-            return Err(NotACursor);
-        }
-        let (time, id) = row.split_at(8);
-        let time = i64::from_be_bytes(time.try_into().map_err(|_| NotACursor)?);
-        Ok(Self {
-            created_at: Timestamp::from_microsecond(time).map_err(|_| NotACursor)?,
-            id: Uuid::from_slice(id).map_err(|_| NotACursor)?,
-        })
+fn read(text: &str) -> Option<(ListKey, Cursor)> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (row, check) = bytes.split_last_chunk::<4>()?;
+    if row.len() + 4 != LENGTH || *check != crc32fast::hash(row).to_be_bytes() {
+        return None;
     }
+    let (key, rest) = row.split_first_chunk::<8>()?;
+    let (time, id) = rest.split_first_chunk::<8>()?;
+    let cursor = Cursor {
+        created_at: Timestamp::from_microsecond(i64::from_be_bytes(*time))
+            .ok()
+            .filter(|time| is_storable(*time))?,
+        id: Uuid::from_slice(id).ok()?,
+    };
+    Some((ListKey(*key), cursor))
+}
+
+/// Whether Postgres can hold this time, too.
+pub fn is_storable(time: Timestamp) -> bool {
+    time.as_second() >= EARLIEST
 }
 
 #[cfg(test)]
@@ -67,10 +112,19 @@ mod tests {
             created_at: "2026-02-02T10:30:00.123456Z".parse().unwrap(),
             id: Uuid::from_u128(42),
         };
-        let text = cursor.to_string();
-        assert_eq!(text.parse(), Ok(cursor));
+        let (list, other) = (ListKey::of(&["runs", "a"]), ListKey::of(&["runsa"]));
+        let text = cursor.to_text(list);
+        assert_eq!(Cursor::from_text(&text, list), Ok(cursor));
+        assert_eq!(
+            Cursor::from_text(&text, other),
+            Err(CursorError::OfAnotherList)
+        );
         let mut changed = text.clone();
         changed.replace_range(3..4, if &text[3..4] == "A" { "B" } else { "A" });
+        let ancient = Cursor {
+            created_at: "-009000-01-01T00:00:00Z".parse().unwrap(),
+            ..cursor
+        };
         for wrong in [
             "",
             "x",
@@ -78,8 +132,13 @@ mod tests {
             &changed,
             &text[1..],
             &format!("{text}A"),
+            &ancient.to_text(list),
         ] {
-            assert_eq!(wrong.parse::<Cursor>(), Err(NotACursor), "{wrong}");
+            assert_eq!(
+                Cursor::from_text(wrong, list),
+                Err(CursorError::NotACursor),
+                "{wrong}"
+            );
         }
     }
 }

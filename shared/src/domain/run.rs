@@ -72,6 +72,9 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Every mode's word.
+    pub const WORDS: [&str; 2] = ["generate", "edit"];
+
     /// The word used in rows and events.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -86,6 +89,17 @@ impl Mode {
             .into_iter()
             .find(|mode| mode.as_str() == word)
     }
+}
+
+/// What an asset kind may be.
+pub const ASSET_KIND_FORM: &str = "1 to 64 characters of a-z, 0-9 and -";
+
+/// Whether a text can be an asset kind, the caller's category of an image.
+pub fn is_asset_kind(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// The settings of a run, kept in `ai_image_runs.options`: what the worker needs to make the picture, and what the caller wants kept.

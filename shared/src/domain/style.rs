@@ -1,5 +1,8 @@
 //! Style presets: names that a caller may give as `style`, and the words that stand for them in the prompt.
 
+/// Longest `style`, in characters.
+pub const STYLE_LIMIT: usize = 200;
+
 /// A named style.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StylePreset {

@@ -302,7 +302,7 @@ fn holds_nul(value: &Value) -> bool {
 }
 
 /// A value as an error message quotes it: short.
-fn clip(text: &str) -> String {
+pub(super) fn clip(text: &str) -> String {
     text.chars().take(80).collect()
 }
 

@@ -6,10 +6,11 @@ use http::header;
 use lambda_http::{Request, RequestExt};
 
 use super::{
-    fields::unknown_name,
+    fields::{clip, unknown_name},
     problem::{FieldError, Problem},
     request::text,
 };
+use crate::domain::page::{Cursor, ListKey};
 
 /// Parameters being read. [`Query::finish`] tells what was wrong.
 #[derive(Debug)]
@@ -75,6 +76,15 @@ impl Query {
         Self { parameters, errors }
     }
 
+    #[cfg(test)]
+    pub(super) fn of_pairs(parameters: &[(&str, &str)], known: &[&str]) -> Self {
+        let owned = parameters
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Self::of(owned, known)
+    }
+
     /// Notes a mistake found elsewhere.
     pub fn error(&mut self, error: FieldError) {
         self.errors.push(error);
@@ -121,6 +131,55 @@ impl Query {
             self.error(FieldError::new(name, format!("is not {form}."), form));
         }
         read
+    }
+
+    /// One of a parameter's words.
+    pub fn word<T>(
+        &mut self,
+        name: &str,
+        words: &[&str],
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(name)?;
+        let read = read(text);
+        if read.is_none() {
+            let message = format!("{:?} is none of {}.", clip(text), words.join(", "));
+            self.error(FieldError::new(name, message, words.to_vec()));
+        }
+        read
+    }
+
+    /// A text whose length after trimming, in characters, lies in a range.
+    pub fn words(&mut self, name: &str, length: RangeInclusive<usize>) -> Option<String> {
+        let text = self.text(name)?;
+        let trimmed = text.trim();
+        let characters = trimmed.chars().count();
+        let message = if text.contains('\0') {
+            // Postgres keeps no NUL in text.
+            "holds a NUL character.".to_owned()
+        } else if characters == 0 {
+            "is empty.".to_owned()
+        } else if length.contains(&characters) {
+            return Some(trimmed.to_owned());
+        } else {
+            format!("has {characters} characters.")
+        };
+        let (least, most) = (length.start(), length.end());
+        let allowed = format!("a text of {least} to {most} characters");
+        self.error(FieldError::new(name, message, allowed));
+        None
+    }
+
+    /// Where the page before ended, in the list with this key.
+    pub fn cursor(&mut self, list: ListKey) -> Option<Cursor> {
+        match Cursor::from_text(self.text("cursor")?, list) {
+            Ok(cursor) => Some(cursor),
+            Err(error) => {
+                let allowed = "the next_cursor of an answer of this list";
+                self.error(FieldError::new("cursor", error.to_string(), allowed));
+                None
+            }
+        }
     }
 
     /// Ends the reading.
@@ -181,11 +240,7 @@ mod tests {
             (&[("limti", "1")], &["limti"]),
         ];
         for (parameters, fields) in table {
-            let owned = parameters
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect();
-            let mut query = Query::of(owned, &["limit", "offset"]);
+            let mut query = Query::of_pairs(parameters, &["limit", "offset"]);
             query.number("limit", 50, 1..=200);
             query.number("offset", 0, 0..=i64::MAX);
             let named: Vec<&str> = query

@@ -59,63 +59,18 @@ pub struct ImageRecord {
     pub cost_usd: Option<CostUsd>,
     /// The image it was made from.
     pub parent_image_id: Option<ImageId>,
+    /// Whether it was made from a prompt or from images.
+    pub mode: Option<String>,
+    /// The caller's category.
+    pub asset_kind: Option<String>,
+    /// Whether its owner marked it.
+    pub favorite: bool,
 }
 
-/// Which records to list.
-#[derive(Clone, Debug)]
-pub struct ImageFilter {
-    /// Whose.
-    pub scope: Scope,
-    /// Only those that draw on this dataset.
-    pub dataset_id: Option<DatasetId>,
-    /// How many at most.
-    pub limit: i64,
-    /// How many to pass over.
-    pub offset: i64,
-    /// Only records after this one in the order of the list.
-    pub after: Option<(Timestamp, ImageId)>,
-}
-
-/// Records, newest first.
-///
-/// # Errors
-/// [`ReadError`].
-pub async fn list_images(
-    database: &Database,
-    filter: &ImageFilter,
-) -> Result<Vec<ImageRecord>, ReadError> {
-    let whose = match filter.scope {
-        Scope::Owner(_) => "user_id = $1",
-        Scope::Ownerless => "user_id is null and $1::uuid is null",
-        Scope::Everything => "$1::uuid is null",
-    };
-    let sql = format!(
-        "/* list_images: $1 owner, $2 dataset, $3 limit, $4 offset, $5 and $6 the record to go on after */
-        select *, cost_usd::text as cost from generated_images
-        where {whose} and ($2::uuid is null or dataset_id = $2) and ($5::timestamptz is null or (created_at, id) < ($5, $6))
-        order by created_at desc, id desc limit $3 offset $4"
-    );
-    let owner = filter.scope.owner().map(|owner| owner.0);
-    let dataset = filter.dataset_id.map(|id| id.0);
-    let (after_time, after_id) = (
-        filter.after.map(|after| after.0),
-        filter.after.map(|after| after.1.0),
-    );
-    let rows = database
-        .read(
-            &sql,
-            &[
-                (&owner, Type::UUID),
-                (&dataset, Type::UUID),
-                (&filter.limit, Type::INT8),
-                (&filter.offset, Type::INT8),
-                (&after_time, Type::TIMESTAMPTZ),
-                (&after_id, Type::UUID),
-            ],
-        )
-        .await?;
-    Ok(rows.iter().map(image_from_row).collect::<Result<_, _>>()?)
-}
+/// The columns of [`ImageRecord`]. Not all there are: what makes records searchable is long, and nobody's to read.
+pub(crate) const IMAGE_COLUMNS: &str = "id, user_id, prompt, full_prompt, image_url, dataset_id, style, aspect_ratio, quality, format, \
+    resolution, reference_images_count, unique_visual_elements, created_at, run_id, model, width, height, bytes, cost_usd::text as cost, \
+    parent_image_id, mode, asset_kind, favorite";
 
 /// One record that the caller may see: its owner's, or one without an owner for anybody who has its id.
 ///
@@ -126,14 +81,16 @@ pub async fn find_image(
     scope: Scope,
     id: ImageId,
 ) -> Result<Option<ImageRecord>, ReadError> {
-    let sql = "/* find_image: $1 id, $2 owner, $3 whether every owner's */
-        select *, cost_usd::text as cost from generated_images
-        where id = $1 and ($3 or user_id is null or user_id = $2)";
+    let sql = format!(
+        "/* find_image: $1 id, $2 owner, $3 whether every owner's */
+        select {IMAGE_COLUMNS} from generated_images
+        where id = $1 and ($3 or user_id is null or user_id = $2)"
+    );
     let owner = scope.owner().map(|owner| owner.0);
     let everything = scope == Scope::Everything;
     let rows = database
         .read(
-            sql,
+            &sql,
             &[
                 (&id.0, Type::UUID),
                 (&owner, Type::UUID),
@@ -152,8 +109,10 @@ pub async fn image_of_run(
     database: &Database,
     run_id: RunId,
 ) -> Result<Option<ImageRecord>, ReadError> {
-    let sql = "/* image_of_run: $1 run */ select *, cost_usd::text as cost from generated_images where run_id = $1";
-    let rows = database.read(sql, &[(&run_id.0, Type::UUID)]).await?;
+    let sql = format!(
+        "/* image_of_run: $1 run */ select {IMAGE_COLUMNS} from generated_images where run_id = $1"
+    );
+    let rows = database.read(&sql, &[(&run_id.0, Type::UUID)]).await?;
     Ok(rows.first().map(image_from_row).transpose()?)
 }
 
@@ -209,7 +168,7 @@ pub async fn find_editable(
     Ok(found)
 }
 
-/// A row of `generated_images`, with `cost_usd::text` beside it as `cost`.
+/// A row of [`IMAGE_COLUMNS`].
 pub(crate) fn image_from_row(row: &Row) -> Result<ImageRecord, StoredDataError> {
     let id = ImageId(row.try_get("id").map_err(StoredDataError::at(
         "generated_images",
@@ -256,5 +215,8 @@ pub(crate) fn image_from_row(row: &Row) -> Result<ImageRecord, StoredDataError> 
             .transpose()
             .map_err(StoredDataError::in_image("cost_usd", id))?,
         parent_image_id: id_column!("parent_image_id", ImageId),
+        mode: column!("mode"),
+        asset_kind: column!("asset_kind"),
+        favorite: column!("favorite"),
     })
 }

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 
 use super::{
     Database,
-    images::{ImageRecord, image_from_row},
+    images::{IMAGE_COLUMNS, ImageRecord, image_from_row},
     row::StoredDataError,
     runs::ReadError,
 };
@@ -31,7 +31,8 @@ pub struct Lineage {
 /// # Errors
 /// [`ReadError`].
 pub async fn lineage(database: &Database, scope: Scope, id: ImageId) -> Result<Lineage, ReadError> {
-    let sql = "/* lineage: $1 image, $2 owner, $3 whether every owner's, $4 steps at most, $5 records at most */
+    let sql = format!(
+        "/* lineage: $1 image, $2 owner, $3 whether every owner's, $4 steps at most, $5 records at most */
         with recursive up as (
           select image.parent_image_id as id, -1 as depth from generated_images image where image.id = $1
           union all
@@ -47,16 +48,17 @@ pub async fn lineage(database: &Database, scope: Scope, id: ImageId) -> Result<L
           where down.depth < $4 and ($3 or image.user_id is not distinct from $2)
         ),
         family as (select id, depth from up union all select id, depth from down where depth > 0)
-        select image.*, image.cost_usd::text as cost, family.depth
+        select {IMAGE_COLUMNS}, family.depth
         from family join generated_images image using (id)
         where $3 or image.user_id is null or image.user_id = $2
         order by abs(family.depth), image.created_at, image.id
-        limit $5";
+        limit $5"
+    );
     let owner = scope.owner().map(|owner| owner.0);
     let everything = scope == Scope::Everything;
     let rows = database
         .read(
-            sql,
+            &sql,
             &[
                 (&id.0, Type::UUID),
                 (&owner, Type::UUID),

@@ -8,7 +8,8 @@ use crate::{
         id::{DatasetId, ImageId},
         image::{AspectRatio, Background, ImageFormat, Quality, Resolution},
         model::{MODELS, Model, ModelState, openai_quality},
-        run::{Mode, RunOptions},
+        run::{ASSET_KIND_FORM, Mode, RunOptions, is_asset_kind},
+        style::STYLE_LIMIT,
     },
     http::{FieldError, fields::Fields},
 };
@@ -30,8 +31,6 @@ pub const OPTION_FIELDS: [&str; 11] = [
 
 /// Largest `metadata` as JSON, in bytes.
 const METADATA_LIMIT: usize = 4096;
-/// Longest `style`, in characters.
-const STYLE_LIMIT: usize = 200;
 
 /// The options of an image as the caller gave them, with defaults filled in.
 #[derive(Clone, Debug)]
@@ -173,18 +172,14 @@ fn model(fields: &mut Fields) -> Option<Model> {
 }
 
 fn asset_kind(fields: &mut Fields) -> String {
-    let allowed = "1 to 64 characters of a-z, 0-9 and -";
     let Some(kind) = fields.text("asset_kind", 1..=64) else {
         return "generic".to_owned();
     };
-    if !kind
-        .bytes()
-        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    {
+    if !is_asset_kind(&kind) {
         fields.error(FieldError::new(
             "asset_kind",
-            format!("must be {allowed}."),
-            allowed,
+            format!("must be {ASSET_KIND_FORM}."),
+            ASSET_KIND_FORM,
         ));
     }
     kind
