@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::Reader;
 use crate::{
     ably::publish::AblyOptions,
@@ -59,11 +61,22 @@ pub fn database(
 
 /// Access tokens: `SUPABASE_URL`, `SUPABASE_JWKS_URL`, `SUPABASE_JWT_SECRET`.
 pub fn token_verifier(reader: &mut Reader<'_>) -> TokenVerifier {
-    TokenVerifier::new(AuthOptions {
+    TokenVerifier::new(auth_options(reader, None))
+}
+
+/// As [`token_verifier`], and `SUPABASE_SECRET_KEY`, by which the application's own backend is known. It may be left out.
+pub fn token_verifier_for_service(reader: &mut Reader<'_>) -> TokenVerifier {
+    let service_key = reader.optional_secret("SUPABASE_SECRET_KEY");
+    TokenVerifier::new(auth_options(reader, service_key))
+}
+
+fn auth_options(reader: &mut Reader<'_>, service_key: Option<SecretString>) -> AuthOptions {
+    AuthOptions {
         supabase_url: reader.url("SUPABASE_URL"),
         jwks_url: reader.optional_url("SUPABASE_JWKS_URL"),
         jwt_secret: reader.optional_secret("SUPABASE_JWT_SECRET"),
-    })
+        service_key,
+    }
 }
 
 /// How answers are made: `CORS_ALLOW_ORIGINS`, `PUBLIC_URL`, `RESPONSE_MODE`.

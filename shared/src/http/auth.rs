@@ -11,11 +11,28 @@ use crate::{
 };
 
 /// Tells who calls. No header, or a key that every page of the project carries, is an anonymous caller; anything else that does not
-/// verify is refused, never taken for anonymous.
+/// verify is refused, never taken for anonymous. So is the service role, which has no images of its own.
 ///
 /// # Errors
 /// 401 for what does not verify, 503 where the keys to verify it with cannot be had.
 pub async fn caller(
+    request: &Request,
+    facts: &Facts,
+    verifier: &TokenVerifier,
+) -> Result<Caller, Problem> {
+    match caller_or_service(request, facts, verifier).await? {
+        Caller::Service => Err(Problem::unauthorized(
+            "authorization: the service role is not served here; send a user's access token, or none.",
+        )),
+        caller @ (Caller::User(_) | Caller::Anonymous { .. }) => Ok(caller),
+    }
+}
+
+/// As [`caller`], where the application's own backend may call with the service role.
+///
+/// # Errors
+/// As [`caller`].
+pub async fn caller_or_service(
     request: &Request,
     facts: &Facts,
     verifier: &TokenVerifier,
@@ -35,5 +52,6 @@ pub async fn caller(
     match verifier.verify(token, Timestamp::now()).await? {
         Bearer::SignedOut => Ok(Caller::anonymous(&facts.address)),
         Bearer::User(token) => Ok(Caller::User(UserId(token.user_id))),
+        Bearer::Service => Ok(Caller::Service),
     }
 }

@@ -5,6 +5,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -15,6 +16,8 @@ use crate::jwt;
 const LEEWAY: SignedDuration = SignedDuration::from_secs(30);
 /// Longer than any token: API Gateway's limit for all headers together is 10,240 bytes.
 const LONGEST_TOKEN: usize = 16 * 1024;
+/// The role of the application's own backend.
+const SERVICE_ROLE: &str = "service_role";
 
 /// Where tokens come from.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct AuthOptions {
     pub jwks_url: Option<String>,
     /// The shared secret of an older project. Only with it are HS256 tokens accepted, and only those by it.
     pub jwt_secret: Option<SecretString>,
+    /// The project's own secret key: who sends it is the application's backend. Only where service callers are served.
+    pub service_key: Option<SecretString>,
 }
 
 /// What a bearer string says about its bearer.
@@ -34,6 +39,8 @@ pub enum Bearer {
     SignedOut,
     /// A user, of whom a token was verified.
     User(VerifiedToken),
+    /// The application's own backend: the project's secret key, or a token of the service role.
+    Service,
 }
 
 /// A token whose signature and claims were checked.
@@ -69,6 +76,8 @@ pub struct TokenVerifier {
     project_ref: Option<String>,
     keys: KeySet,
     secret: Option<DecodingKey>,
+    /// SHA-256 of the project's secret key: enough to compare with.
+    service_key: Option<[u8; 32]>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +111,9 @@ impl TokenVerifier {
             secret: options
                 .jwt_secret
                 .map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes())),
+            service_key: options
+                .service_key
+                .map(|key| Sha256::digest(key.expose_secret()).into()),
             issuer,
         }
     }
@@ -113,6 +125,9 @@ impl TokenVerifier {
     pub async fn verify(&self, bearer: &str, now: Timestamp) -> Result<Bearer, AuthError> {
         if bearer.starts_with("sb_publishable_") {
             return Ok(Bearer::SignedOut);
+        }
+        if self.is_service_key(bearer) {
+            return Ok(Bearer::Service);
         }
         if bearer.starts_with("sb_secret_") {
             return invalid("it is a secret key, which is for servers");
@@ -135,6 +150,16 @@ impl TokenVerifier {
         }
     }
 
+    /// Whether this is the project's secret key. Digests are compared, and all of them, so that the time it takes tells nothing of the key.
+    fn is_service_key(&self, bearer: &str) -> bool {
+        let Some(own) = &self.service_key else {
+            return false;
+        };
+        let given = Sha256::digest(bearer);
+        let differing = own.iter().zip(given).fold(0, |bits, (a, b)| bits | (a ^ b));
+        std::hint::black_box(differing) == 0
+    }
+
     async fn verify_public_key(
         &self,
         token: &str,
@@ -152,10 +177,10 @@ impl TokenVerifier {
         if header.alg != key.algorithm {
             return invalid("its algorithm is not that of its key");
         }
-        self.verify_user(token, &key.key, key.algorithm, now)
+        self.verify_signed(token, &key.key, key.algorithm, now)
     }
 
-    /// HS256: a user's token of an older project, or its legacy anon key.
+    /// HS256: a user's token of an older project, or one of its legacy keys.
     fn verify_shared_secret(&self, token: &str, now: Timestamp) -> Result<Bearer, AuthError> {
         let unverified = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token);
         if let Ok(claims) = unverified
@@ -165,7 +190,7 @@ impl TokenVerifier {
             return self.verify_anon_key(token, &claims, now);
         }
         match &self.secret {
-            Some(secret) => self.verify_user(token, secret, Algorithm::HS256, now),
+            Some(secret) => self.verify_signed(token, secret, Algorithm::HS256, now),
             None => invalid("it is signed with a shared secret, which is not accepted here"),
         }
     }
@@ -194,6 +219,44 @@ impl TokenVerifier {
         }
         check_time(claims, now)?;
         Ok(Bearer::SignedOut)
+    }
+
+    /// A token that a key of the project is said to have signed: a user's, or the service role's, which is nobody's and so has no subject.
+    fn verify_signed(
+        &self,
+        token: &str,
+        key: &DecodingKey,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<Bearer, AuthError> {
+        let unverified = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token);
+        match unverified {
+            Ok(claims) if claims.sub.is_none() && claims.role.as_deref() == Some(SERVICE_ROLE) => {
+                self.verify_service(token, key, algorithm, now)
+            }
+            _ => self.verify_user(token, key, algorithm, now),
+        }
+    }
+
+    fn verify_service(
+        &self,
+        token: &str,
+        key: &DecodingKey,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<Bearer, AuthError> {
+        let mut validation = Validation::new(algorithm);
+        validation.set_required_spec_claims(&["exp"]);
+        // Legacy keys were issued by "supabase"; they have no audience, and the key that signs them is the project's own.
+        validation.set_issuer(&[self.issuer.as_str(), "supabase"]);
+        validation.validate_aud = false;
+        validation.validate_exp = false;
+        let claims = match jsonwebtoken::decode::<Claims>(token, key, &validation) {
+            Ok(decoded) => decoded.claims,
+            Err(error) => return invalid(reason(error.kind())),
+        };
+        check_time(&claims, now)?;
+        Ok(Bearer::Service)
     }
 
     fn verify_user(

@@ -26,6 +26,7 @@ fn verifier(supabase: &Supabase, jwt_secret: Option<&str>) -> TokenVerifier {
         supabase_url: supabase.url().to_owned(),
         jwks_url: None,
         jwt_secret: jwt_secret.map(Into::into),
+        service_key: None,
     })
 }
 

@@ -118,6 +118,7 @@ impl Project {
             supabase_url: self.url.clone(),
             jwks_url: None,
             jwt_secret: secret.map(SecretString::from),
+            service_key: None,
         })
     }
 
@@ -312,6 +313,7 @@ async fn a_key_that_every_page_carries_is_nobody() {
             supabase_url: url.to_owned(),
             jwks_url: None,
             jwt_secret: secret.map(SecretString::from),
+            service_key: None,
         })
     };
     let key = sign_hs256(SECRET, &anon);
@@ -339,6 +341,117 @@ async fn a_key_that_every_page_carries_is_nobody() {
     assert_invalid(foreign.verify(&key, now()).await, "another project");
     let other_secret = of("https://abcd.supabase.co", Some("another"));
     assert_invalid(other_secret.verify(&key, now()).await, "forged");
+}
+
+#[tokio::test]
+async fn the_applications_backend_is_known_by_its_key_or_its_role() {
+    let key = SigningKey::new();
+    let project = Project::start(vec![key.jwk("k1")]).await;
+    let of = |service_key: Option<&str>, secret: Option<&str>| {
+        TokenVerifier::new(AuthOptions {
+            supabase_url: project.url.clone(),
+            jwks_url: None,
+            jwt_secret: secret.map(SecretString::from),
+            service_key: service_key.map(SecretString::from),
+        })
+    };
+    let legacy = json!({"iss": "supabase", "ref": "abcd", "role": "service_role", "iat": 1_600_000_000, "exp": 1_900_000_000});
+    let legacy_key = sign_hs256(SECRET, &legacy);
+    let minted = json!({"iss": format!("{}/auth/v1", project.url), "role": "service_role", "exp": 1_700_003_600});
+    let signed = |claims: &Value| key.sign(&header("k1"), claims);
+    let own = "sb_secret_abc";
+
+    let service = [
+        ("the secret key", of(Some(own), None), own.to_owned()),
+        (
+            "a legacy key that is the setting",
+            of(Some(&legacy_key), None),
+            legacy_key.clone(),
+        ),
+        (
+            "a legacy key, where the shared secret is known",
+            of(None, Some(SECRET)),
+            legacy_key.clone(),
+        ),
+        (
+            "a token of the project's key",
+            of(None, None),
+            signed(&minted),
+        ),
+    ];
+    for (what, verifier, bearer) in service {
+        let outcome = verifier.verify(&bearer, now()).await;
+        assert!(matches!(outcome, Ok(Bearer::Service)), "{what} {outcome:?}");
+    }
+
+    let changed = |name: &str, value: Value| signed(&with(minted.clone(), name, value));
+    let refused = [
+        ("no setting", of(None, None), own.to_owned()),
+        (
+            "another key",
+            of(Some(own), None),
+            "sb_secret_abd".to_owned(),
+        ),
+        (
+            "the beginning of it",
+            of(Some(own), None),
+            "sb_secret_ab".to_owned(),
+        ),
+        (
+            "more than it",
+            of(Some(own), None),
+            "sb_secret_abcd".to_owned(),
+        ),
+        ("an empty one", of(Some(own), None), String::new()),
+        (
+            "a legacy key nobody can check",
+            of(Some(own), None),
+            legacy_key.clone(),
+        ),
+        (
+            "a legacy key of another project",
+            of(None, Some("another")),
+            legacy_key,
+        ),
+        (
+            "a token of another key",
+            of(None, None),
+            SigningKey::new().sign(&header("k1"), &minted),
+        ),
+        (
+            "an expired one",
+            of(None, None),
+            changed("exp", json!(1_699_999_900)),
+        ),
+        (
+            "one without an end",
+            of(None, None),
+            changed("exp", Value::Null),
+        ),
+        (
+            "one of another issuer",
+            of(None, None),
+            changed("iss", json!("https://x.supabase.co/auth/v1")),
+        ),
+        // The role of a user's row is no business of the service's.
+        (
+            "a user's token with that role",
+            of(None, None),
+            signed(&with(
+                project.claims(),
+                "role",
+                json!("service_role"),
+            )),
+        ),
+        (
+            "another role",
+            of(None, None),
+            changed("role", json!("supabase_admin")),
+        ),
+    ];
+    for (what, verifier, bearer) in refused {
+        assert_invalid(verifier.verify(&bearer, now()).await, what);
+    }
 }
 
 #[tokio::test]
