@@ -5,6 +5,7 @@ pub mod cors;
 pub mod fields;
 pub mod history;
 pub mod mapping;
+pub mod period;
 pub mod prefer;
 pub mod problem;
 pub mod query;

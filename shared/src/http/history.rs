@@ -1,13 +1,11 @@
 //! Reading which part of the history a request is about: the parameters that lists, exports and searches have in common.
 
-use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use std::str::FromStr;
 
-use super::{problem::FieldError, query::Query};
+use super::{period, problem::FieldError, query::Query};
 use crate::domain::{
     history::{HistoryFilter, Order},
     image::{AspectRatio, ImageFormat, Resolution},
-    page::is_storable,
     run::{ASSET_KIND_FORM, Mode, is_asset_kind},
     style::STYLE_LIMIT,
 };
@@ -28,8 +26,6 @@ pub const PARAMETERS: &[&str] = &[
     "order",
 ];
 
-/// What a time may look like.
-const TIME_FORM: &str = "a date such as 2026-02-02 or a time such as 2026-02-02T10:30:00Z";
 /// The words of `order`; the last two are other words for the first two.
 const ORDERS: [&str; 4] = ["newest", "oldest", "desc", "asc"];
 
@@ -39,6 +35,7 @@ pub fn read(query: &mut Query) -> (HistoryFilter, Order) {
 }
 
 fn filter(query: &mut Query) -> HistoryFilter {
+    let (from, to) = period::bounds(query);
     HistoryFilter {
         dataset_id: query.parsed("dataset_id", "a UUID"),
         style: query.words("style", 1..=STYLE_LIMIT),
@@ -49,10 +46,9 @@ fn filter(query: &mut Query) -> HistoryFilter {
         asset_kind: asset_kind(query),
         favorite: query.word("favorite", &["true", "false"], parse),
         mode: query.word("mode", &Mode::WORDS, Mode::parse),
-        from: moment(query, "from", beginning),
-        to: moment(query, "to", end),
+        from,
+        to,
     }
-    .in_order(query)
 }
 
 fn order(query: &mut Query) -> Order {
@@ -71,19 +67,6 @@ pub fn query_string(parameters: &[(&str, String)]) -> String {
         .finish()
 }
 
-impl HistoryFilter {
-    /// Notes in `query` where the filter ends before it begins.
-    fn in_order(self, query: &mut Query) -> Self {
-        if let (Some(from), Some(to)) = (self.from, self.to)
-            && from > to
-        {
-            let message = "is later than to.";
-            query.error(FieldError::new("from", message, "a time before to"));
-        }
-        self
-    }
-}
-
 fn parse<T: FromStr>(word: &str) -> Option<T> {
     word.parse().ok()
 }
@@ -96,36 +79,6 @@ fn asset_kind(query: &mut Query) -> Option<String> {
         return None;
     }
     Some(kind)
-}
-
-/// A time, or a whole day (UTC) of which `edge` is meant.
-fn moment(query: &mut Query, name: &str, edge: fn(Date) -> Option<Timestamp>) -> Option<Timestamp> {
-    let text = query.text(name)?;
-    let is_date = text.len() == "2026-02-02".len();
-    let time = if is_date {
-        text.parse().ok().and_then(edge)
-    } else {
-        // A plus that was not percent-encoded arrives as a space, and no time has one.
-        text.replace(' ', "+").parse().ok()
-    };
-    let time = time.filter(|time| is_storable(*time));
-    if time.is_none() {
-        query.error(FieldError::new(
-            name,
-            format!("is not {TIME_FORM}."),
-            TIME_FORM,
-        ));
-    }
-    time
-}
-
-fn beginning(day: Date) -> Option<Timestamp> {
-    Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp())
-}
-
-/// The end of a day is the beginning of the next, which no longer belongs to it.
-fn end(day: Date) -> Option<Timestamp> {
-    beginning(day.checked_add(1.day()).ok()?)
 }
 
 #[cfg(test)]
