@@ -7,6 +7,8 @@
     reason = "what a test cannot go on without fails it, and what it skips or measures it says"
 )]
 
+#[path = "e2e/analytics.rs"]
+mod analytics;
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
 #[path = "e2e/bad_settings.rs"]

@@ -6,6 +6,7 @@ pub mod cost;
 pub mod event;
 pub mod failure;
 pub mod fault;
+pub mod figures;
 pub mod history;
 pub mod id;
 pub mod image;

@@ -1,5 +1,6 @@
 //! Postgres: connecting, and running one typed statement at a time.
 
+pub mod analytics;
 mod connect;
 pub mod database;
 pub mod dataset_images;

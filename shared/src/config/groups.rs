@@ -37,10 +37,21 @@ pub fn database(
     function: &str,
     max_connections: usize,
 ) -> Option<Database> {
+    database_with(reader, function, |options| {
+        options.max_connections = max_connections;
+    })
+}
+
+/// As [`database`], where the function's statements are of another kind.
+pub fn database_with(
+    reader: &mut Reader<'_>,
+    function: &str,
+    change: impl FnOnce(&mut DatabaseOptions),
+) -> Option<Database> {
     let url = reader.secret("DATABASE_URL");
     let mut options = DatabaseOptions::new(url, format!("darkroom-{function}"));
     options.ca_cert = reader.optional("DATABASE_CA_CERT");
-    options.max_connections = max_connections;
+    change(&mut options);
     if let Ok(database) = Database::new(&options) {
         return Some(database);
     }

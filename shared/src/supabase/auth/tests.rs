@@ -437,11 +437,7 @@ async fn the_applications_backend_is_known_by_its_key_or_its_role() {
         (
             "a user's token with that role",
             of(None, None),
-            signed(&with(
-                project.claims(),
-                "role",
-                json!("service_role"),
-            )),
+            signed(&with(project.claims(), "role", json!("service_role"))),
         ),
         (
             "another role",
