@@ -11,6 +11,8 @@ mod imports;
 mod layers;
 #[path = "architecture/manifests.rs"]
 mod manifests;
+#[path = "architecture/openapi.rs"]
+mod openapi;
 #[path = "architecture/purity.rs"]
 mod purity;
 #[path = "architecture/routes.rs"]

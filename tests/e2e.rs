@@ -51,6 +51,8 @@ mod ledger;
 mod long_run;
 #[path = "e2e/main_job.rs"]
 mod main_job;
+#[path = "e2e/openapi.rs"]
+mod openapi;
 #[path = "e2e/pgbouncer.rs"]
 mod pgbouncer;
 #[path = "e2e/pooler.rs"]

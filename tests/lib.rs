@@ -1,1 +1,3 @@
-//! Nothing here: the tests of this package are in `e2e.rs` and `architecture.rs`.
+//! What both kinds of tests share; the tests themselves are in `e2e.rs` and `architecture.rs`.
+
+pub mod openapi;

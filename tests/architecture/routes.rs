@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use crate::sources::{assert_kept, read};
 
 /// `GET /ai/runs → runs`, for every route of every function of a template.
-fn of_template(template: &str) -> BTreeSet<String> {
+pub(crate) fn of_template(template: &str) -> BTreeSet<String> {
     let template: Yaml =
         serde_yaml_ng::from_str(template).unwrap_or_else(|error| panic!("template.yaml: {error}"));
     let mut routes = BTreeSet::new();

@@ -18,6 +18,8 @@ use shared::tls::HttpClientOptions;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+use crate::openapi;
+
 /// How long a test waits for something that should happen soon.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
@@ -376,14 +378,17 @@ pub(crate) fn http_client() -> reqwest::Client {
     shared::tls::http_client(HttpClientOptions::with_timeout(Duration::from_secs(300))).unwrap()
 }
 
-/// Sends a request and reads the answer whole.
+/// Sends a request and reads the answer whole. What an endpoint answers must be as `docs/openapi.yaml` says.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    Answer::of(
-        request
-            .header("content-type", "application/json")
-            .send()
-            .await
-            .unwrap(),
-    )
-    .await
+    let request = request.header("content-type", "application/json");
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, url) = (request.method().clone(), request.url().clone());
+    let answer = Answer::of(client.execute(request).await.unwrap()).await;
+    let mistakes = openapi::mistakes(method.as_str(), url.path(), &answer);
+    assert!(
+        mistakes.is_empty(),
+        "{method} {url} is not as docs/openapi.yaml says: {mistakes:#?} {answer:#?}"
+    );
+    answer
 }

@@ -267,7 +267,13 @@ async fn check_grants(world: &World, run_id: &str, channel: &str, form: &str) {
     let of_user = world
         .begin(json!({"prompt": "a", "resolution": "1K"}))
         .await;
-    for (run_id, status) in [("", 401), ("?run_id=", 401), ("?run_id=7", 400)] {
+    let two = format!("?run_id={run_id}&run_id={unknown}");
+    for (run_id, status) in [
+        ("", 401),
+        ("?run_id=", 401),
+        ("?run_id=7", 400),
+        (&two, 400),
+    ] {
         let answer = send(world.anonymous(Method::POST, &format!("{token}{run_id}"))).await;
         answer.problem_fields(status);
     }

@@ -7,7 +7,7 @@ use shared::{
     config::{Reader, groups},
     domain::{caller::Caller, id::ImageId, prompt::LONGEST_PROMPT, run::Mode, source::ImageSource},
     fetching::Reach,
-    http::{Facts, Problem, Reply, fields::Fields, request::body},
+    http::{Facts, Problem, Reply, fields::Fields, query::Query, request::body},
     postgres::images::{EditableImage, find_editable},
     submission::{
         Submission,
@@ -38,6 +38,7 @@ impl Editing {
 
     pub(crate) async fn edit(&self, request: Request, facts: Facts) -> Result<Reply, Problem> {
         let caller = self.submission.caller(&request, &facts).await?;
+        Query::parse(&request, &[]).finish()?;
         let bytes = body(&request)?;
         let known: Vec<&str> = ["instruction"]
             .into_iter()

@@ -3,7 +3,7 @@
 use lambda_http::Request;
 use shared::{
     domain::{prompt::LONGEST_PROMPT, run::Mode},
-    http::{Facts, Problem, Reply, fields::Fields, request::body},
+    http::{Facts, Problem, Reply, fields::Fields, query::Query, request::body},
     submission::{
         Submission,
         composing::Wish,
@@ -18,6 +18,7 @@ pub(crate) async fn generate(
     facts: Facts,
 ) -> Result<Reply, Problem> {
     let caller = submission.caller(&request, &facts).await?;
+    Query::parse(&request, &[]).finish()?;
     let bytes = body(&request)?;
     let known: Vec<&str> = ["prompt"].into_iter().chain(OPTION_FIELDS).collect();
     let mut fields = Fields::parse(bytes, &known)?;

@@ -60,7 +60,7 @@ impl Tokens {
                 "This deployment has no realtime (REALTIME=off).",
             ));
         };
-        let mut query = Query::with_form_passing_over_unknown(&request);
+        let mut query = Query::with_form_passing_over_unknown(&request, &["run_id"]);
         let run_id = query.parsed::<RunId>("run_id", "a UUID");
         query.finish()?;
         let (channel, client_id) = match &caller {

@@ -44,9 +44,9 @@ impl Problem {
             ),
             Self::UnreadableBody => (
                 StatusCode::BAD_REQUEST,
-                "bad-request",
-                "Bad request",
-                "The body could not be read to its end.".to_owned(),
+                "invalid-request",
+                "Invalid request",
+                "The body cannot be read.".to_owned(),
             ),
             Self::TimedOut => (
                 StatusCode::GATEWAY_TIMEOUT,

@@ -33,8 +33,9 @@ impl Query {
     }
 
     /// Reads the parameters of a request whose sender adds some of its own, such as a vendor's client, and may send them as a form:
-    /// Ably's client leaves the query of its `authUrl` away when it renews a token with POST, and sends `authParams` as a form.
-    pub fn with_form_passing_over_unknown(request: &Request) -> Self {
+    /// Ably's client leaves the query of its `authUrl` away when it renews a token with POST, and sends `authParams` as a form. A known one
+    /// that comes with two values is a mistake.
+    pub fn with_form_passing_over_unknown(request: &Request, known: &[&str]) -> Self {
         let in_query = request.query_string_parameters();
         let in_query = in_query
             .iter()
@@ -50,14 +51,23 @@ impl Query {
         };
         let in_form = url::form_urlencoded::parse(form)
             .map(|(name, value)| (name.into_owned(), value.into_owned()));
-        Self {
-            // A parameter without a value in one place may have one in the other.
-            parameters: in_query
-                .chain(in_form)
-                .filter(|(_, value)| !value.is_empty())
-                .collect(),
-            errors: Vec::new(),
+        // A parameter without a value in one place may have one in the other.
+        let parameters: Vec<(String, String)> = in_query
+            .chain(in_form)
+            .filter(|(name, value)| known.contains(&name.as_str()) && !value.is_empty())
+            .collect();
+        let mut errors = Vec::new();
+        for name in known {
+            let mut values = parameters
+                .iter()
+                .filter(|(parameter, _)| parameter == name)
+                .map(|(_, value)| value);
+            let first = values.next();
+            if values.any(|value| Some(value) != first) {
+                errors.push(FieldError::new(*name, "has two values.", "one value"));
+            }
         }
+        Self { parameters, errors }
     }
 
     fn of(parameters: Vec<(String, String)>, known: &[&str]) -> Self {
@@ -204,7 +214,7 @@ mod tests {
         let table = [
             (
                 "application/x-www-form-urlencoded",
-                "a=1&run_id=7",
+                "a=1&run_id=7&a=2&run_id=7",
                 Some("7"),
             ),
             (
@@ -219,8 +229,9 @@ mod tests {
             let mut request = Request::new(body.into());
             let value = http::HeaderValue::from_static(content_type);
             request.headers_mut().insert(header::CONTENT_TYPE, value);
-            let query = Query::with_form_passing_over_unknown(&request);
+            let query = Query::with_form_passing_over_unknown(&request, &["run_id"]);
             assert_eq!(query.text("run_id"), expected, "{content_type} {body}");
+            assert!(query.finish().is_ok(), "{content_type} {body}");
         }
     }
 
