@@ -77,6 +77,8 @@ mod reads;
 mod realtime;
 #[path = "e2e/retries.rs"]
 mod retries;
+#[path = "e2e/run_log.rs"]
+mod run_log;
 #[path = "e2e/rust_callers.rs"]
 mod rust_callers;
 #[path = "e2e/seeds.rs"]

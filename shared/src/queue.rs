@@ -62,6 +62,15 @@ pub struct Queue {
     client: OnceLock<Client>,
 }
 
+/// A message to be sent with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// What it says.
+    pub body: String,
+    /// The trace that it belongs to.
+    pub trace_parent: Option<String>,
+}
+
 /// How sending many went. The order is that of the messages given.
 #[derive(Debug, Default)]
 pub struct SentMany {
@@ -129,9 +138,9 @@ impl Queue {
     }
 
     /// Sends many messages, ten a call. The first call that fails as a whole is the last.
-    pub async fn send_many(&self, bodies: &[String]) -> SentMany {
+    pub async fn send_many(&self, messages: &[Outgoing]) -> SentMany {
         let mut outcome = SentMany::default();
-        for (number, batch) in bodies.chunks(LARGEST_BATCH).enumerate() {
+        for (number, batch) in messages.chunks(LARGEST_BATCH).enumerate() {
             let first = number * LARGEST_BATCH;
             match self.send_batch(batch).await {
                 Ok(failed) => {
@@ -141,7 +150,7 @@ impl Queue {
                     }
                 }
                 Err(error) => {
-                    outcome.failed.extend(first..bodies.len());
+                    outcome.failed.extend(first..messages.len());
                     outcome.error.get_or_insert(error);
                     break;
                 }
@@ -151,17 +160,14 @@ impl Queue {
     }
 
     /// Sends at most ten; gives those that SQS did not take.
-    async fn send_batch(&self, bodies: &[String]) -> Result<Vec<(usize, QueueError)>, QueueError> {
-        let entries = bodies
+    async fn send_batch(
+        &self,
+        messages: &[Outgoing],
+    ) -> Result<Vec<(usize, QueueError)>, QueueError> {
+        let entries = messages
             .iter()
             .enumerate()
-            .map(|(index, body)| {
-                SendMessageBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .message_body(body)
-                    .build()
-                    .map_err(error::unbuildable)
-            })
+            .map(|(index, message)| batch_entry(index, message))
             .collect::<Result<Vec<_>, _>>()?;
         let answer = self
             .client()
@@ -282,6 +288,19 @@ fn build_client(options: &QueueOptions) -> Client {
         .http_client(SharedHttpClient::new(Connector::default()));
     config.set_endpoint_url(options.endpoint_url.clone());
     Client::from_conf(config.build())
+}
+
+fn batch_entry(
+    index: usize,
+    message: &Outgoing,
+) -> Result<SendMessageBatchRequestEntry, QueueError> {
+    let mut entry = SendMessageBatchRequestEntry::builder()
+        .id(index.to_string())
+        .message_body(&message.body);
+    if let Some(trace_parent) = &message.trace_parent {
+        entry = entry.message_attributes(TRACE_PARENT, text_attribute(trace_parent)?);
+    }
+    entry.build().map_err(error::unbuildable)
 }
 
 fn text_attribute(value: &str) -> Result<MessageAttributeValue, QueueError> {

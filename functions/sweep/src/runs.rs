@@ -2,6 +2,7 @@
 
 use shared::{
     generation::{Deadline, work},
+    queue::Outgoing,
     recording::{
         accept::note_unsent,
         sweeping::{find_overdue, take_unsent},
@@ -55,8 +56,14 @@ pub(crate) async fn send_unsent(sweep: &Sweep, order: &Order, report: &mut Repor
     if order.dry_run || unsent.is_empty() {
         return Ok(());
     }
-    let bodies: Vec<String> = unsent.iter().map(|run| run.job.body()).collect();
-    let sent = sweep.queue.send_many(&bodies).await;
+    let messages: Vec<Outgoing> = unsent
+        .iter()
+        .map(|run| Outgoing {
+            body: run.job.body(),
+            trace_parent: run.trace_parent.clone(),
+        })
+        .collect();
+    let sent = sweep.queue.send_many(&messages).await;
     for index in &sent.failed {
         if let Some(run) = unsent.get(*index) {
             if run.begun {

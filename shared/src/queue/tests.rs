@@ -116,11 +116,20 @@ async fn a_message_is_sent_signed_with_its_trace() {
     assert!(authorization.contains("/eu-central-1/sqs/aws4_request"));
 }
 
+/// 23 messages, the last of them with a trace.
+fn messages() -> Vec<Outgoing> {
+    let message = |number: u32| Outgoing {
+        body: format!("message {number}"),
+        trace_parent: (number == 22).then(|| "00-trace".to_owned()),
+    };
+    (0..23).map(message).collect()
+}
+
 #[tokio::test]
 async fn many_are_sent_ten_a_call() {
-    let bodies: Vec<String> = (0..23).map(|n| format!("message {n}")).collect();
+    let messages = messages();
     let server = Server::start(Vec::new()).await;
-    let outcome = server.queue().send_many(&bodies).await;
+    let outcome = server.queue().send_many(&messages).await;
     assert!(outcome.failed.is_empty() && outcome.error.is_none());
     let seen = server.seen();
     let sizes: Vec<usize> = seen
@@ -128,19 +137,26 @@ async fn many_are_sent_ten_a_call() {
         .map(|(_, _, body)| body["Entries"].as_array().unwrap().len())
         .collect();
     assert_eq!(sizes, [10, 10, 3]);
-    assert_eq!(seen[2].2["Entries"][2]["MessageBody"], "message 22");
+    let last = &seen[2].2["Entries"][2];
+    assert_eq!(last["MessageBody"], "message 22");
+    let trace = &last["MessageAttributes"]["traceparent"]["StringValue"];
+    assert_eq!(trace, "00-trace");
+    assert_eq!(
+        seen[0].2["Entries"][0]["MessageAttributes"],
+        serde_json::Value::Null
+    );
 }
 
 #[tokio::test]
 async fn those_that_were_not_sent_are_named() {
-    let bodies: Vec<String> = (0..23).map(|n| format!("message {n}")).collect();
+    let messages = messages();
     let partly = json!({"Successful": [], "Failed": [
         {"Id": "7", "Code": "InternalError", "SenderFault": false},
         {"Id": "2", "Code": "InvalidMessageContents", "SenderFault": true, "Message": "no"},
     ]});
     let refused = json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"});
     let server = Server::start(vec![(200, partly), (400, refused)]).await;
-    let outcome = server.queue().send_many(&bodies).await;
+    let outcome = server.queue().send_many(&messages).await;
     let expected: Vec<usize> = [2, 7].into_iter().chain(10..23).collect();
     assert_eq!(outcome.failed, expected);
     assert!(matches!(outcome.error, Some(QueueError::Rejected { .. })));
