@@ -10,6 +10,7 @@ pub mod lambda;
 pub mod migrate;
 pub mod openai;
 pub mod postgres;
+pub mod prepare;
 pub mod script;
 pub mod sqs;
 pub mod stack;

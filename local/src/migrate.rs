@@ -67,8 +67,20 @@ pub enum Outcome {
 /// # Errors
 /// The first that fails ends it; see [`MigrateError`].
 pub async fn apply(url: &str, directory: &Path) -> Result<Vec<String>, MigrateError> {
+    apply_with_ca(url, None, directory).await
+}
+
+/// As [`apply`], to a database with a CA of its own: the path of its PEM file, or its text.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn apply_with_ca(
+    url: &str,
+    ca_cert: Option<&str>,
+    directory: &Path,
+) -> Result<Vec<String>, MigrateError> {
     let files = file::read_directory(directory)?;
-    let mut client = open(url, None).await?;
+    let mut client = open(url, ca_cert).await?;
     let mut applied = Vec::new();
     for file in pending(&client, files).await? {
         if apply_file(&mut client, &file).await? == Outcome::Applied {
