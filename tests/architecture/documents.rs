@@ -1,4 +1,4 @@
-//! What the README and ARCHITECTURE.md must name, so that they do not fall behind the code.
+//! What the README, ARCHITECTURE.md and docs/operations.md must name, so that they do not fall behind the code.
 
 use shared::domain::style::PRESETS;
 
@@ -78,6 +78,31 @@ fn the_readme_has_every_style_preset() {
         "Style presets that the README does not list:",
         &unnamed(&read("README.md"), names),
     );
+}
+
+/// The ends of the alarms' names, which begin with the stack's.
+fn alarms(template: &str) -> Vec<String> {
+    let names = template.lines().filter_map(|line| {
+        let name = line.trim().strip_prefix("AlarmName: !Sub ")?;
+        name.trim_matches('"').strip_prefix("${AWS::StackName}-")
+    });
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn operations_say_what_each_alarm_means() {
+    let (text, template) = (read("docs/operations.md"), read("template.yaml"));
+    let found = alarms(&template);
+    let count = template.matches("Type: AWS::CloudWatch::Alarm").count();
+    assert_eq!(found.len(), count, "{found:?}");
+    let missing: Vec<String> = found
+        .into_iter()
+        .filter(|alarm| !text.contains(&format!("\n| `{alarm}` | ")))
+        .collect();
+    assert_kept("Alarms without a line in docs/operations.md:", &missing);
+    let sample = "  AlarmName: !Sub \"${AWS::StackName}-new\"\n";
+    assert_eq!(alarms(sample), ["new"]);
+    assert!(read("README.md").contains("](docs/operations.md)"));
 }
 
 #[test]
