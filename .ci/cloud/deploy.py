@@ -11,9 +11,10 @@ import urllib.request
 
 import boto3
 
-from stand_ins import ROOT, Api, fetch, process, say, stand_ins, wait_for
+from routes import check_every_route
+from stand_ins import ROOT, Api, end_within, fetch, free_port, process, say, stand_ins, wait_for
 
-PORT = 14566
+PORT = free_port()
 AWS = f"http://127.0.0.1:{PORT}"
 STACK = "darkroom-ci"
 SECRET = "darkroom/ci"
@@ -28,6 +29,7 @@ ACCOUNT = {
 
 
 def main():
+    end_within(minutes=12)
     os.environ.update(ACCOUNT)
     with stand_ins() as (folder, ready, settings):
         emulator = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(PORT), "SFTP_ENABLED": "0", "IOT_MTLS_ENABLED": "0"}
@@ -65,9 +67,11 @@ def run(ready, settings):
     other = Api(base, ready["other_user"]["token"], host)
     anybody = Api(base, None, host)
     made = main_job(user, other, anybody)
+    check_every_route(user)
     schedule_and_dead_letters(outputs)
     say("a second deploy")
-    assert "No changes to deploy" in deploy(settings)
+    output = deploy(settings)
+    assert "No changes to deploy" in output, output[-6000:]
     assert user.expect(200, "GET", f"/ai/generated-images/{made['id']}")["id"] == made["id"]
     say("all is well")
 
@@ -87,7 +91,7 @@ def deploy(settings):
     command = ["sam", "deploy", "--template-file", "template.yaml", "--stack-name", STACK, "--resolve-s3"]
     command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
     command += ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
-    done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout
 

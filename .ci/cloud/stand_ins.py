@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,22 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def say(text):
     print(f"-- {text}", flush=True)
+
+
+def end_within(minutes):
+    """Ends this program, and with it all that it has started, when it takes longer."""
+
+    def too_long(*_):
+        raise AssertionError(f"not done within {minutes} minutes")
+
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(minutes * 60)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 @contextmanager
@@ -63,7 +80,8 @@ def stand_ins():
             "--ready-file", ready, "--write-env", settings,
         ]
         with process(command, folder / "stand-ins.log") as child:
-            wait_for("the stand-ins", lambda: ready.exists() or child.poll() is not None, seconds=900)
+            # As long as it takes to build them where nothing is built yet.
+            wait_for("the stand-ins", lambda: ready.exists() or child.poll() is not None, seconds=600)
             if child.poll() is not None:
                 raise SystemExit((folder / "stand-ins.log").read_text())
             lines = settings.read_text().splitlines()

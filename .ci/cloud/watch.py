@@ -3,19 +3,21 @@
 import json
 import subprocess
 
-from stand_ins import ROOT, Api, fetch, process, say, stand_ins, wait_for
+from routes import check_every_route
+from stand_ins import ROOT, Api, end_within, fetch, free_port, process, say, stand_ins, wait_for
 
-PORT = 14900
+PORT = str(free_port())
 
 
 def main():
+    end_within(minutes=12)
     with stand_ins() as (folder, ready, _):
         settings = folder / "settings.env"
         watch = ["cargo", "lambda", "watch", "-A", "127.0.0.1", "-P", PORT, "--env-file", settings, "--ignore-changes"]
         with process(watch, folder / "watch.log"):
             user = Api(f"http://127.0.0.1:{PORT}", ready["user"]["token"])
             # The first request of each function builds it.
-            wait_for("cargo lambda watch", lambda: answers(user), seconds=900)
+            wait_for("cargo lambda watch", lambda: answers(user), seconds=600)
             endpoints(folder, user, Api(user.base))
 
 
@@ -43,7 +45,7 @@ def endpoints(folder, user, anybody):
     failed = [failure["itemIdentifier"] for failure in batch["batchItemFailures"]]
     assert failed == ["2e1424d4-f796-459a-8184-9c92662be6da"], batch
 
-    say("every endpoint")
+    say("what it has made")
     run = user.expect(200, "GET", f"/ai/runs/{run_id}")
     assert run["status"] == "succeeded", run
     image = user.expect(200, "GET", "/ai/generated-images")["images"][0]
@@ -57,12 +59,14 @@ def endpoints(folder, user, anybody):
     assert user.expect(200, "GET", "/api/realtime/token")["token"]
     anybody.expect(401, "GET", "/api/realtime/token")
     assert invoke("sweep", ROOT / "tests/events/sweep.json")["dry_run"] is True
+    assert invoke("list", ROOT / "tests/events/list.json")["statusCode"] == 200
+    check_every_route(user)
     say("all is well")
 
 
 def invoke(function, file):
-    command = ["cargo", "lambda", "invoke", function, "-a", "127.0.0.1", "-p", str(PORT), "--data-file", str(file)]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
+    command = ["cargo", "lambda", "invoke", function, "--invoke-address", "127.0.0.1", "--invoke-port", PORT, "--data-file", str(file)]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 
