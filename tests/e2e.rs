@@ -17,6 +17,8 @@ mod bad_settings;
 mod certificates;
 #[path = "e2e/datasets.rs"]
 mod datasets;
+#[path = "e2e/deleting.rs"]
+mod deleting;
 #[path = "e2e/dev.rs"]
 mod dev;
 #[path = "e2e/disturbances.rs"]

@@ -2,6 +2,7 @@
 
 pub mod ably;
 pub mod config;
+pub mod deleting;
 pub mod domain;
 pub mod fetching;
 pub mod generation;

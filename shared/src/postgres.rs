@@ -13,6 +13,7 @@ pub mod lineage;
 pub mod row;
 pub mod runs;
 pub mod session;
+pub mod storage_deletions;
 pub mod tls;
 pub mod url;
 

@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod attempts;
 pub mod cancel;
+pub mod deletion;
 pub mod ending;
 pub mod lease;
 pub mod publication;

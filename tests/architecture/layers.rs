@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
         "openai", "supabase", "ably", "queue", "postgres", "fetching",
     ],
     &["recording"],
-    &["generation", "http"],
+    &["generation", "http", "deleting"],
     &["config"],
     &["submission"],
 ];

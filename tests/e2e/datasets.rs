@@ -347,6 +347,49 @@ async fn a_dataset_gives_its_words_and_its_images_to_a_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reference_images_that_storage_does_not_delete_the_sweep_does() {
+    let world = World::start(&[]).await;
+    let down = json!({"match": {"method": "DELETE", "path": "/object/"}, "status": 503});
+    let dataset = world.coffee().await;
+    let other = world.coffee().await;
+    let mut objects = Vec::new();
+    for dataset in [&dataset, &other] {
+        for _ in 0..2 {
+            let uploaded = world.upload(dataset, Some(png(64, 48))).await;
+            let path = uploaded["storage_path"].as_str().unwrap();
+            let supabase = world.stack.supabase().unwrap();
+            objects.push(supabase.object_file("generated-images", path));
+        }
+    }
+    // A row that names what is another's: only what is nobody's goes.
+    let picture = world.picture("1:1").await;
+    let run = picture["run_id"].as_str().unwrap();
+    world
+        .rows(&format!(
+            "insert into dataset_images (dataset_id, storage_path) values ('{dataset}', 'generated/{run}.png')"
+        ))
+        .await;
+    world.storage(json!({"default": down})).await;
+    for path in [
+        format!("/ai/datasets/{dataset}/images"),
+        format!("/ai/datasets/{other}"),
+    ] {
+        let answer = world.ask(Method::DELETE, &path, Value::Null).await;
+        assert_eq!(answer.status, 204, "{answer:#?}");
+    }
+    assert!(objects.iter().all(|object| object.exists()));
+    world.storage(json!({"default": {}})).await;
+    let report = world.invoke("sweep", json!({"tasks": ["deletions"]})).await;
+    assert_eq!(
+        (&report["deletions_repeated"], &report["errors"]),
+        (&json!(5), &json!([])),
+        "{report:#}"
+    );
+    assert!(!objects.iter().any(|object| object.exists()));
+    assert!(world.object(run).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn references_are_at_most_as_many_as_the_setting_says_and_none_is_needed() {
     let world = World::start(&[("MAX_REFERENCE_IMAGES", "2")]).await;
     let dataset = world.coffee().await;

@@ -20,6 +20,7 @@ async fn everything(world: &World) -> Vec<String> {
         "ai_image_run_events",
         "generated_images",
         "image_quotas",
+        "storage_deletions",
     ] {
         let sql = format!("select to_jsonb(t)::text from {table} t order by 1");
         all.extend(world.rows(&sql).await.into_iter().flatten().flatten());
@@ -48,7 +49,7 @@ async fn a_dry_run_says_everything_and_does_nothing() {
     ];
     let world = World::start(&settings).await;
     // A run without a message, one whose worker is dead, one past its deadline, one to be canceled, events that nobody has heard,
-    // a dead letter, and an object without an owner.
+    // a dead letter, a deletion that storage has not done, and an object without an owner.
     let made = world.generate(prompt()).await.body["run_id"].clone();
     world.settled(made.as_str().unwrap()).await;
     world.ably(json!({"down": true})).await;
@@ -88,6 +89,9 @@ async fn a_dry_run_says_everything_and_does_nothing() {
             "delete from generated_images where run_id = '{made_id}'"
         ))
         .await;
+    world
+        .rows("insert into storage_deletions values ('generated/deleted.png')")
+        .await;
 
     let report = world
         .until("events that are old enough", || async {
@@ -107,6 +111,7 @@ async fn a_dry_run_says_everything_and_does_nothing() {
         "dead_letters": 1,
         "dead_letter_runs_ended": 0,
         "events_published": 4,
+        "deletions_repeated": 1,
         "orphans_found": 1,
         "orphans_deleted": 0,
         "orphans": [format!("generated/{made_id}.png")],

@@ -9,6 +9,7 @@ use shared::{
         Reader,
         groups::{self, HttpSettings},
     },
+    deleting::delete_now,
     domain::{
         id::{DatasetId, DatasetImageId, UserId},
         image::ImageFormat,
@@ -25,7 +26,6 @@ use shared::{
         auth::TokenVerifier,
         storage::{SignedUpload, StorageClient, StorageError},
     },
-    telemetry,
 };
 use uuid::Uuid;
 
@@ -174,12 +174,7 @@ impl DatasetImages {
             let detail = format!("The dataset has no image {id}.");
             return Err(Problem::not_found("image_id", detail));
         }
-        for paths in paths.chunks(1_000) {
-            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-            if let Err(error) = self.storage.delete(&paths).await {
-                tracing::warn!(%dataset_id, error = %telemetry::chain(&error), "deleted reference images are still in storage; the sweep will find them");
-            }
-        }
+        delete_now(&self.database, &self.storage, &paths).await;
         Ok(Reply::empty(StatusCode::NO_CONTENT))
     }
 }

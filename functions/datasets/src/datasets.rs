@@ -8,6 +8,7 @@ use shared::{
         Reader,
         groups::{self, HttpSettings},
     },
+    deleting::delete_now,
     domain::{
         id::{DatasetId, UserId},
         page::{Cursor, ListKey},
@@ -20,7 +21,6 @@ use shared::{
         },
     },
     supabase::{auth::TokenVerifier, storage::StorageClient},
-    telemetry,
 };
 
 use crate::input;
@@ -146,12 +146,7 @@ impl Datasets {
         let id = dataset_id(request)?;
         let paths = delete_dataset(&self.database, owner, id).await?;
         let paths = paths.ok_or_else(|| not_found(id))?;
-        for paths in paths.chunks(1_000) {
-            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-            if let Err(error) = self.storage.delete(&paths).await {
-                tracing::warn!(dataset_id = %id, error = %telemetry::chain(&error), "images of a deleted dataset are still in storage; the sweep will find them");
-            }
-        }
+        delete_now(&self.database, &self.storage, &paths).await;
         Ok(Reply::empty(StatusCode::NO_CONTENT))
     }
 }

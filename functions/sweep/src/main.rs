@@ -1,6 +1,7 @@
 //! The sweep: on a schedule, finds what got stuck and brings it to its end.
 
 mod dead_letters;
+mod deletions;
 mod events;
 mod orphans;
 mod report;

@@ -1,7 +1,7 @@
 //! Objects in the bucket that no record owns: of users who were deleted, or of runs that failed after their upload.
 
 use jiff::Timestamp;
-use shared::{domain::source::REFERENCES_FOLDER, recording::sweeping::find_orphans};
+use shared::{domain::source::REFERENCES_FOLDER, postgres::storage_deletions::find_orphans};
 
 use crate::{
     report::{Outcome, Report},

@@ -23,6 +23,8 @@ pub(crate) struct Report {
     pub(crate) dead_letter_runs_ended: usize,
     /// Events published.
     pub(crate) events_published: usize,
+    /// Deletions done that storage had not done at once.
+    pub(crate) deletions_repeated: usize,
     /// Objects in the bucket that no record owns.
     pub(crate) orphans_found: usize,
     /// Of these, deleted.
@@ -55,6 +57,7 @@ impl Report {
                 "RunsEnded": self.runs_ended,
                 "DeadLetters": self.dead_letters,
                 "EventsPublished": self.events_published,
+                "DeletionsRepeated": self.deletions_repeated,
                 "OrphansFound": self.orphans_found,
                 "OrphansDeleted": self.orphans_deleted,
                 "Errors": self.errors.len(),

@@ -14,7 +14,7 @@ use shared::{
     telemetry::RunLog,
 };
 
-use crate::{dead_letters, events, orphans, report::Report, runs};
+use crate::{dead_letters, deletions, events, orphans, report::Report, runs};
 
 /// How much of each kind one round takes at most; the next round goes on.
 pub(crate) const AT_ONCE: i64 = 500;
@@ -49,6 +49,7 @@ enum Task {
     Runs,
     DeadLetters,
     Events,
+    Deletions,
     Orphans,
 }
 
@@ -127,6 +128,10 @@ impl Sweep {
         if order.has(Task::Events) {
             let outcome = events::publish(self, &order, &mut report).await;
             report.note("events", outcome);
+        }
+        if order.has(Task::Deletions) {
+            let outcome = deletions::repeat(self, &order, &mut report).await;
+            report.note("deletions", outcome);
         }
         if order.has(Task::Orphans) {
             let outcome = orphans::look(self, &order, &mut report).await;

@@ -217,6 +217,8 @@ pub struct Run {
     pub sequence: i32,
     /// The record of its image.
     pub image_id: Option<ImageId>,
+    /// When its image was deleted; it has neither record nor URL then.
+    pub image_deleted_at: Option<Timestamp>,
     /// The dataset it draws on.
     pub dataset_id: Option<DatasetId>,
     /// What it cost; none where the price is not known.

@@ -150,6 +150,7 @@ fn nobodys_run(maker: &Maker<'_>, mode: Mode, prompt: &str, options: RunOptions)
         created_at: now,
         sequence: 0,
         image_id: None,
+        image_deleted_at: None,
         dataset_id: None,
         cost_usd: None,
         price_version: None,

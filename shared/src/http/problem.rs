@@ -149,6 +149,13 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail).with_errors(errors)
     }
 
+    /// 403: a record that the caller may see, and that is nobody's to change.
+    pub fn ownerless(field: &str) -> Self {
+        let detail = "The record was made by a caller who was not signed in: it has no owner who may change it.";
+        let errors = vec![FieldError::new(field, detail, Value::Null)];
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail).with_errors(errors)
+    }
+
     /// 405: a method that this path does not have.
     pub fn method_not_allowed(method: &http::Method) -> Self {
         Self::new(

@@ -111,8 +111,8 @@ pub async fn list_images(
     Ok(Some(images.map(from_row).collect::<Result<_, _>>()?))
 }
 
-/// Deletes one image of a dataset, or all of them; gives the number deleted and the paths in the bucket of those that were uploaded.
-/// None where this owner has no such dataset.
+/// Deletes one image of a dataset, or all of them; notes for deletion the objects of those that were uploaded. Gives the number deleted
+/// and those objects' paths in the bucket. None where this owner has no such dataset.
 ///
 /// # Errors
 /// [`ReadError`].
@@ -127,7 +127,11 @@ pub async fn delete_images(
         gone as (
           delete from dataset_images
           where dataset_id in (select id from dataset) and ($3::uuid is null or id = $3)
-          returning id, storage_path)
+          returning id, nullif(storage_path, '') as storage_path),
+        noted as (
+          insert into storage_deletions (path)
+          select distinct storage_path from gone where storage_path is not null
+          on conflict (path) do nothing)
         select gone.storage_path, gone.id is not null as found from dataset left join gone on true";
     let rows = database
         .write(

@@ -252,8 +252,8 @@ pub async fn change_dataset(
     Ok(rows.first().map(from_row).transpose()?)
 }
 
-/// Deletes a dataset with its images; gives the paths in the bucket of those that were uploaded. What was made with it stays. None
-/// where this owner has no such dataset.
+/// Deletes a dataset with its images; notes for deletion the objects of those that were uploaded, and gives their paths in the bucket.
+/// What was made with it stays. None where this owner has no such dataset.
 ///
 /// # Errors
 /// [`ReadError`].
@@ -263,9 +263,13 @@ pub async fn delete_dataset(
     id: DatasetId,
 ) -> Result<Option<Vec<String>>, ReadError> {
     let sql = "/* delete_dataset: $1 id, $2 owner */
-        with gone as (delete from datasets where id = $1 and user_id = $2 returning id)
+        with gone as (delete from datasets where id = $1 and user_id = $2 returning id),
+        noted as (
+          insert into storage_deletions (path)
+          select distinct storage_path from dataset_images join gone on dataset_id = gone.id where storage_path <> ''
+          on conflict (path) do nothing)
         select coalesce(
-          (select array_agg(storage_path) from dataset_images where dataset_id = gone.id and storage_path is not null),
+          (select array_agg(distinct storage_path) from dataset_images where dataset_id = gone.id and storage_path <> ''),
           '{}'::text[]) as paths
         from gone";
     let rows = database

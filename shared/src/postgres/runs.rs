@@ -198,6 +198,7 @@ pub(crate) fn run_from_row(row: &Row) -> Result<Run, StoredDataError> {
             .try_get::<_, Option<Uuid>>("image_id")
             .map_err(StoredDataError::in_run("image_id", id))?
             .map(ImageId),
+        image_deleted_at: column!("image_deleted_at"),
         dataset_id: row
             .try_get::<_, Option<Uuid>>("dataset_id")
             .map_err(StoredDataError::in_run("dataset_id", id))?

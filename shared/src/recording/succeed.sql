@@ -1,5 +1,6 @@
 -- succeed: end the run, insert the record of its image and the event `completed`, all or nothing.
--- The image that this one was made from may have been deleted meanwhile.
+-- The image that this one was made from may have been deleted meanwhile. Its row is locked: one that is deleted at the same moment is
+-- waited for, or waits, where the foreign key would refuse the whole statement.
 -- Arguments: $1 run, $2 lease token, $3 sequence the caller last saw, $4 event, $5 image id, $6 image URL, $7 storage path, $8 width,
 -- $9 height, $10 bytes, $11 SHA-256, $12 cost of the image in USD, $13 cost of the run in USD, $14 version of the price table,
 -- $15 response metadata, $16 model, $17 visual elements, $18 number of reference images, $19 attempts.
@@ -21,7 +22,7 @@ image as (
     $5, owner_user_id, user_prompt, resolved_prompt, $6, dataset_id, style_preset, options ->> 'aspect_ratio',
     options ->> 'quality', options ->> 'format', options ->> 'resolution',
     $18, $17, id, $16, $7, $8, $9, $10, $11, $12::text::numeric,
-    (select parent.id from generated_images parent where parent.id = run.parent_image_id), asset_kind, mode
+    (select parent.id from generated_images parent where parent.id = run.parent_image_id for key share), asset_kind, mode
   from run
   returning id
 )

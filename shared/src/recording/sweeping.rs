@@ -108,26 +108,3 @@ pub async fn find_overdue(
         String::new(),
     ))?)
 }
-
-/// Of these paths in the bucket, those that no record and no unfinished run owns.
-///
-/// # Errors
-/// [`ReadError`].
-pub async fn find_orphans(database: &Database, paths: &[String]) -> Result<Vec<String>, ReadError> {
-    let sql = "/* find_orphans: $1 paths */
-        select path from unnest($1) as path
-        where not exists (select from generated_images where storage_path = path)
-          and not exists (select from dataset_images where storage_path = path)
-          and not exists (
-            select from ai_image_runs
-            where id::text = substring(path from '^generated/([0-9a-f-]{36})[.]') and status in ('pending', 'running'))";
-    let rows = database.read(sql, &[(&paths, Type::TEXT_ARRAY)]).await?;
-    let found = rows.iter().map(|row| row.try_get("path"));
-    Ok(found
-        .collect::<Result<_, _>>()
-        .map_err(StoredDataError::at(
-            "generated_images",
-            "storage_path",
-            String::new(),
-        ))?)
-}

@@ -76,7 +76,7 @@ pub fn scope_of(caller: &Caller) -> Scope {
 /// How a run ended; none where it has not.
 ///
 /// # Errors
-/// 503 where the database cannot be asked; 404 where the run is gone with its owner.
+/// 503 where the database cannot be asked; 404 where the run is gone with its owner; 410 where its image was deleted.
 pub async fn outcome(
     database: &Database,
     scope: Scope,
@@ -93,9 +93,7 @@ pub async fn outcome(
         RunStatus::Failed | RunStatus::Canceled => Ok(Some(Outcome::Failed(Box::new(run)))),
         RunStatus::Succeeded => match images::image_of_run(database, run_id).await? {
             Some(image) => Ok(Some(Outcome::Image(Box::new(run), Box::new(image)))),
-            None => {
-                Err(Problem::not_found("run_id", "The run's image was deleted.").with_run(run_id))
-            }
+            None => Err(image_deleted(run_id)),
         },
     }
 }
@@ -174,6 +172,7 @@ pub fn run_record(settings: &HttpSettings, facts: &Facts, run: &Run) -> Value {
         "created_at": run.created_at,
         "sequence": run.sequence,
         "image_id": run.image_id,
+        "image_deleted_at": run.image_deleted_at,
         "dataset_id": run.dataset_id,
         "parent_image_id": run.parent_image_id,
         "cost_usd": run.cost_usd,
@@ -241,6 +240,18 @@ pub fn failed_run(run: &Run) -> Problem {
         return problem.with_retry_after(wait);
     }
     problem
+}
+
+/// 410: a run that made an image, which was deleted since.
+fn image_deleted(run_id: RunId) -> Problem {
+    Problem::new(
+        StatusCode::GONE,
+        "image-deleted",
+        "The image was deleted",
+        "The run made an image, which was deleted since. Send the request with another Idempotency-Key to have a new one made.",
+    )
+    .with_run(run_id)
+    .retryable(false)
 }
 
 fn whole_seconds(wait: Duration) -> u64 {
