@@ -77,6 +77,8 @@ mod queue;
 mod reads;
 #[path = "e2e/realtime.rs"]
 mod realtime;
+#[path = "e2e/regenerating.rs"]
+mod regenerating;
 #[path = "e2e/retries.rs"]
 mod retries;
 #[path = "e2e/run_log.rs"]

@@ -12,6 +12,7 @@ pub mod images;
 pub mod lineage;
 pub mod row;
 pub mod runs;
+pub mod saved;
 pub mod session;
 pub mod storage_deletions;
 pub mod tls;

@@ -21,8 +21,8 @@ fn required(function: &str) -> Vec<&'static str> {
     match function {
         "list" | "get" | "runs" | "events" | "analytics" => {}
         "cancel" | "realtime-token" => names.push("ABLY_API_KEY"),
-        "generate" | "edit" => names.extend(QUEUE),
-        "datasets" | "dataset-images" => names.push("SUPABASE_SECRET_KEY"),
+        "generate" | "edit" | "regenerate" => names.extend(QUEUE),
+        "delete" | "datasets" | "dataset-images" => names.push("SUPABASE_SECRET_KEY"),
         "sweep" => {
             names.extend(QUEUE);
             names.extend(["SUPABASE_SECRET_KEY", "ABLY_API_KEY"]);

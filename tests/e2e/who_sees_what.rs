@@ -247,6 +247,14 @@ async fn a_token_that_does_not_verify_is_refused_and_never_anonymous() {
             Method::GET,
             "/ai/generated-images/5f0c6f0e-8f1d-4c39-a5e4-52d94a9dfb1e".to_owned(),
         ),
+        (
+            Method::DELETE,
+            "/ai/generated-images/5f0c6f0e-8f1d-4c39-a5e4-52d94a9dfb1e".to_owned(),
+        ),
+        (
+            Method::POST,
+            "/ai/generated-images/5f0c6f0e-8f1d-4c39-a5e4-52d94a9dfb1e/regenerate".to_owned(),
+        ),
         (Method::GET, "/ai/runs".to_owned()),
         (Method::GET, run.to_owned()),
         (Method::GET, format!("{run}/events")),

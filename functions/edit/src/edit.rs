@@ -75,6 +75,7 @@ impl Editing {
             options,
             sources,
             mask: mask.map(|named| source_of(named, &found)).transpose()?,
+            again: None,
             body: bytes,
         };
         let asked = self.submission.compose(&caller, wish).await?;

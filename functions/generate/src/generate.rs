@@ -35,6 +35,7 @@ pub(crate) async fn generate(
         options,
         sources: Vec::new(),
         mask: None,
+        again: None,
         body: bytes,
     };
     let asked = submission.compose(&caller, wish).await?;

@@ -1,6 +1,6 @@
 //! Reading a JSON body field by field: every mistake is found in one pass, and each names its field and what would be accepted.
 
-use std::{ops::RangeInclusive, str::FromStr};
+use std::{collections::BTreeSet, ops::RangeInclusive, str::FromStr};
 
 use serde_json::{Map, Value};
 
@@ -10,6 +10,7 @@ use super::problem::{FieldError, Problem};
 #[derive(Debug)]
 pub struct Fields {
     fields: Map<String, Value>,
+    saved: BTreeSet<String>,
     errors: Vec<FieldError>,
 }
 
@@ -38,7 +39,22 @@ impl Fields {
         let errors = unknown
             .map(|name| unknown_name(name, known, "field"))
             .collect();
-        Ok(Self { fields, errors })
+        Ok(Self {
+            fields,
+            saved: BTreeSet::new(),
+            errors,
+        })
+    }
+
+    /// Gives fields that were left out the values that were saved with an earlier request. Null is not left out. A mistake in a saved
+    /// value is named as any other, and said to be a saved one.
+    pub fn fill(&mut self, saved: Map<String, Value>) {
+        for (name, value) in saved {
+            if !self.fields.contains_key(&name) {
+                self.saved.insert(name.clone());
+                self.fields.insert(name, value);
+            }
+        }
     }
 
     /// Notes a mistake found elsewhere.
@@ -241,7 +257,12 @@ impl Fields {
     ///
     /// # Errors
     /// 400 with every mistake found.
-    pub fn finish(self) -> Result<(), Problem> {
+    pub fn finish(mut self) -> Result<(), Problem> {
+        for error in &mut self.errors {
+            if self.saved.contains(&error.field) {
+                error.message.push_str(" This is the saved value.");
+            }
+        }
         if self.errors.is_empty() {
             Ok(())
         } else {
@@ -356,6 +377,23 @@ mod tests {
                 assert_eq!(list.unwrap(), ["a", "b"]);
             }
         }
+    }
+
+    #[test]
+    fn saved_values_fill_what_was_left_out_and_say_so_where_they_are_wrong() {
+        let known = ["prompt", "quality", "style"];
+        let body = br#"{"prompt": "a dog", "style": null}"#;
+        let mut fields = Fields::parse(body, &known).unwrap();
+        let saved = serde_json::json!({"prompt": "a cat", "quality": "best", "style": "woodcut"});
+        fields.fill(saved.as_object().unwrap().clone());
+        assert_eq!(fields.required_text("prompt", 1..=9), "a dog");
+        assert_eq!(fields.text("style", 1..=9), None);
+        assert_eq!(fields.word::<Quality>("quality", Quality::WORDS), None);
+        let problem = fields.finish().unwrap_err();
+        assert_eq!(problem.errors().len(), 1);
+        let error = &problem.errors()[0];
+        assert_eq!(error.field, "quality");
+        assert!(error.message.ends_with("max. This is the saved value."));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     domain::{
         caller::Caller,
+        id::ImageId,
         prompt::{LONGEST_PROMPT, PromptParts, compose},
         run::{Mode, RunOptions},
         source::ImageSource,
@@ -31,8 +32,19 @@ pub struct Wish<'a> {
     pub sources: Vec<ImageSource>,
     /// A mask of the first of them, which the caller may use.
     pub mask: Option<ImageSource>,
+    /// The image that is made again; it is the parent then. Else the first of the sources is.
+    pub again: Option<Again>,
     /// The request's body, for the idempotency key.
     pub body: &'a [u8],
+}
+
+/// An image that is made again.
+#[derive(Clone, Copy, Debug)]
+pub struct Again {
+    /// Which.
+    pub image_id: ImageId,
+    /// Whether the dataset is the one that it was made with; where that is gone, it is made without.
+    pub saved_dataset: bool,
 }
 
 impl Submission {
@@ -41,10 +53,14 @@ impl Submission {
     /// # Errors
     /// 404 where the caller may use no such dataset; 400 where the prompt becomes too long. Nothing is cut.
     pub async fn compose(&self, caller: &Caller, wish: Wish<'_>) -> Result<Asked, Problem> {
+        let mut wish = wish;
         let room = MOST_SOURCE_IMAGES.saturating_sub(wish.sources.len());
         let dataset = self
-            .dataset(caller, &wish.options, self.max_references.min(room))
+            .dataset(caller, &wish, self.max_references.min(room))
             .await?;
+        if dataset.is_none() {
+            wish.options.dataset_id = None;
+        }
         let references = dataset
             .as_ref()
             .map(|found| found.references.clone())
@@ -64,7 +80,15 @@ impl Submission {
             )])
         })?;
         let elements = context.map(|context| context.used_elements().collect());
-        let parent_image_id = wish.sources.iter().find_map(|source| source.image_id);
+        let first_source = || wish.sources.iter().find_map(|source| source.image_id);
+        let parent_image_id = match wish.again {
+            Some(again) => Some(again.image_id),
+            None => first_source(),
+        };
+        let route = match wish.again {
+            Some(again) => format!("regenerate {}", again.image_id),
+            None => wish.mode.as_str().to_owned(),
+        };
         Ok(Asked {
             mode: wish.mode,
             user_prompt: wish.prompt,
@@ -82,7 +106,7 @@ impl Submission {
             dataset_id: wish.options.dataset_id,
             parent_image_id,
             retry_unknown: wish.options.retry_unknown,
-            request_hash: request_hash(wish.mode.as_str(), wish.body),
+            request_hash: request_hash(&route, wish.body),
         })
     }
 
@@ -90,19 +114,18 @@ impl Submission {
     async fn dataset(
         &self,
         caller: &Caller,
-        options: &ImageOptions,
+        wish: &Wish<'_>,
         references: usize,
     ) -> Result<Option<Found>, Problem> {
-        let Some(id) = options.dataset_id else {
+        let Some(id) = wish.options.dataset_id else {
             return Ok(None);
         };
         let scope = answer::scope_of(caller);
         let found = datasets::find_context(&self.database, scope, id, references).await?;
-        found.map(Some).ok_or_else(|| {
-            Problem::not_found(
-                "dataset_id",
-                format!("There is no dataset {id} that you may use."),
-            )
-        })
+        if found.is_none() && !wish.again.is_some_and(|again| again.saved_dataset) {
+            let detail = format!("There is no dataset {id} that you may use.");
+            return Err(Problem::not_found("dataset_id", detail));
+        }
+        Ok(found)
     }
 }
