@@ -43,6 +43,8 @@ mod faults_queue;
 mod faults_storage;
 #[path = "e2e/faults_worker.rs"]
 mod faults_worker;
+#[path = "e2e/favorites.rs"]
+mod favorites;
 #[path = "e2e/harness.rs"]
 mod harness;
 #[path = "e2e/javascript.rs"]

@@ -7,6 +7,7 @@ pub mod dataset_images;
 pub mod datasets;
 pub mod error;
 pub mod events;
+pub mod favorites;
 pub mod history;
 pub mod images;
 pub mod lineage;

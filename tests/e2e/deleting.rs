@@ -181,7 +181,7 @@ async fn what_storage_does_not_delete_the_sweep_does() {
         assert_eq!(answer.status, 204, "{fault} {answer:#?}");
         assert!(begun.elapsed().as_secs() < 15, "{fault}");
         world.get(&path_of(&image)).await.problem_fields(404);
-        assert_eq!(world.noted().await, [object.clone()]);
+        assert_eq!(world.noted().await, [object.as_str()]);
         assert!(world.object(run_of(&image)).is_some());
 
         // It is known, so it is no orphan.
@@ -196,7 +196,7 @@ async fn what_storage_does_not_delete_the_sweep_does() {
                 (&report["deletions_repeated"], &report["errors"]),
                 (&json!(0), &json!(["deletions"]))
             );
-            assert_eq!(world.noted().await, [object.clone()]);
+            assert_eq!(world.noted().await, [object.as_str()]);
         }
 
         world.storage(json!({"default": {}})).await;

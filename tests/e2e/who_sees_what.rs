@@ -252,6 +252,10 @@ async fn a_token_that_does_not_verify_is_refused_and_never_anonymous() {
             "/ai/generated-images/5f0c6f0e-8f1d-4c39-a5e4-52d94a9dfb1e".to_owned(),
         ),
         (
+            Method::PUT,
+            "/ai/generated-images/5f0c6f0e-8f1d-4c39-a5e4-52d94a9dfb1e/favorite".to_owned(),
+        ),
+        (
             Method::POST,
             "/ai/generated-images/5f0c6f0e-8f1d-4c39-a5e4-52d94a9dfb1e/regenerate".to_owned(),
         ),

@@ -52,8 +52,7 @@ impl Submission {
     ///
     /// # Errors
     /// 404 where the caller may use no such dataset; 400 where the prompt becomes too long. Nothing is cut.
-    pub async fn compose(&self, caller: &Caller, wish: Wish<'_>) -> Result<Asked, Problem> {
-        let mut wish = wish;
+    pub async fn compose(&self, caller: &Caller, mut wish: Wish<'_>) -> Result<Asked, Problem> {
         let room = MOST_SOURCE_IMAGES.saturating_sub(wish.sources.len());
         let dataset = self
             .dataset(caller, &wish, self.max_references.min(room))
@@ -80,14 +79,12 @@ impl Submission {
             )])
         })?;
         let elements = context.map(|context| context.used_elements().collect());
-        let first_source = || wish.sources.iter().find_map(|source| source.image_id);
-        let parent_image_id = match wish.again {
-            Some(again) => Some(again.image_id),
-            None => first_source(),
-        };
-        let route = match wish.again {
-            Some(again) => format!("regenerate {}", again.image_id),
-            None => wish.mode.as_str().to_owned(),
+        let (parent_image_id, route) = match wish.again {
+            Some(Again { image_id, .. }) => (Some(image_id), format!("regenerate {image_id}")),
+            None => {
+                let first = wish.sources.iter().find_map(|source| source.image_id);
+                (first, wish.mode.as_str().to_owned())
+            }
         };
         Ok(Asked {
             mode: wish.mode,

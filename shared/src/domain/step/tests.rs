@@ -43,6 +43,7 @@ fn run() -> Run {
         created_at: ACCEPTED,
         sequence: 1,
         image_id: None,
+        image_deleted_at: None,
         dataset_id: None,
         cost_usd: None,
         price_version: None,
