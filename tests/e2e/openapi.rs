@@ -118,6 +118,12 @@ async fn every_endpoint_succeeds_as_the_document_says() {
     seen.post(&world, &images, upload).await;
     let edit = json!({"instruction": "add a boat", "image_id": image_id, "dataset_id": dataset.rsplit('/').next(), "resolution": "1K"});
     seen.post(&world, "/ai/edit", edit.clone()).await;
+    let again = format!("/ai/generated-images/{image_id}/regenerate");
+    let other = seen.post(&world, &again, json!({})).await;
+    let favorite = format!("/ai/generated-images/{image_id}/favorite");
+    for method in [Method::PUT, Method::DELETE] {
+        seen.answer(&favorite, world.user(method, &favorite)).await;
+    }
     seen.post(&world, "/api/realtime/token", json!({})).await;
     for path in [
         "/ai/generated-images?limit=1",
@@ -153,6 +159,7 @@ async fn every_endpoint_succeeds_as_the_document_says() {
             json!({"prompt": "a lake", "resolution": "1K"}),
         ),
         ("/ai/edit", edit),
+        (&again, json!({"quality": "low"})),
     ] {
         let request = world
             .user(Method::POST, path)
@@ -172,7 +179,8 @@ async fn every_endpoint_succeeds_as_the_document_says() {
         .body(r#"{"vibe": "busy"}"#);
     seen.answer(&dataset, change).await;
     let one = format!("{images}/{}", text(&reference, "id"));
-    for path in [&one, &images, &dataset] {
+    let other = format!("/ai/generated-images/{}", text(&other, "id"));
+    for path in [&one, &images, &dataset, &other] {
         seen.answer(path, world.user(Method::DELETE, path)).await;
     }
     let missing = seen.missing();

@@ -203,7 +203,11 @@ async fn settings_that_do_not_fit_together_are_refused_by_name() {
             vec!["promt", "resolution"],
             "did you mean prompt",
         ),
-        (json!({"instruction": "x"}), vec!["instruction"], "known"),
+        (
+            json!({"instruction": "x"}),
+            vec!["instruction"],
+            "made with prompt",
+        ),
         (
             json!({"image_id": image["id"]}),
             vec!["image_id"],
@@ -412,7 +416,7 @@ async fn of_a_record_without_a_run_its_own_columns_count() {
     let edit = insert("mode", "'edit'").await;
     let answer = world.again(&edit, json!({})).await;
     answer.problem_fields(422);
-    assert_eq!(answer.body["code"], "source_not_found");
+    assert_eq!(answer.body["code"], "sources-unknown");
 }
 
 #[tokio::test(flavor = "multi_thread")]

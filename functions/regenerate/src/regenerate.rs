@@ -5,7 +5,7 @@ use lambda_http::Request;
 use shared::{
     domain::{id::ImageId, prompt::LONGEST_PROMPT, run::Mode},
     http::{
-        Facts, Problem, Reply,
+        Facts, FieldError, Problem, Reply,
         fields::Fields,
         query::Query,
         request::{body, path_id},
@@ -22,6 +22,8 @@ use shared::{
 
 /// What a body that is not there says: nothing is to be other than it was.
 const NOTHING: &[u8] = b"{}";
+/// What the prompt is called, of an image that was made anew and of an edit.
+const PROMPT_FIELDS: [&str; 2] = ["prompt", "instruction"];
 
 pub(crate) async fn regenerate(
     submission: &Submission,
@@ -35,20 +37,24 @@ pub(crate) async fn regenerate(
         [] => NOTHING,
         bytes => bytes,
     };
-    let saved = find_saved(&submission.database, scope_of(&caller), image_id).await?;
-    let mut saved = saved.ok_or_else(|| {
-        let detail = format!("There is no image {image_id} that you may see.");
-        Problem::not_found("image_id", detail)
-    })?;
-    let prompt_field = match saved.mode {
-        Mode::Generate => "prompt",
-        Mode::Edit => "instruction",
-    };
-
-    let known: Vec<&str> = [prompt_field].into_iter().chain(OPTION_FIELDS).collect();
+    let known: Vec<&str> = PROMPT_FIELDS.into_iter().chain(OPTION_FIELDS).collect();
     let mut fields = Fields::parse(bytes, &known)?;
+    let saved = find_saved(&submission.database, scope_of(&caller), image_id).await?;
+    let Some(mut saved) = saved else {
+        fields.finish()?;
+        let detail = format!("There is no image {image_id} that you may see.");
+        return Err(Problem::not_found("image_id", detail));
+    };
+    let (prompt_field, other_field) = match saved.mode {
+        Mode::Generate => ("prompt", "instruction"),
+        Mode::Edit => ("instruction", "prompt"),
+    };
+    if fields.has(other_field) {
+        let message = format!("is not for this image; it was made with {prompt_field}.");
+        fields.error(FieldError::new(other_field, message, prompt_field));
+    }
     let saved_dataset = !fields.has("dataset_id");
-    // Only under this name the rest of the request knows it.
+    // Under the name by which the rest of the request knows it.
     if let Some(prompt) = saved.settings.remove("prompt") {
         saved.settings.insert(prompt_field.to_owned(), prompt);
     }
@@ -84,8 +90,8 @@ pub(crate) async fn regenerate(
 fn sources_unknown() -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
-        "source_not_found",
-        "An image to edit cannot be used",
+        "sources-unknown",
+        "The image cannot be made again",
         "It is not known which images this one was made of.",
     )
     .retryable(false)
