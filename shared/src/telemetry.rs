@@ -26,11 +26,13 @@ pub fn log_runs_as(log: RunLog) {
     let _ = RUN_LOG.set(log);
 }
 
-/// Starts logging for this process. `level` is the setting `AWS_LAMBDA_LOG_LEVEL` (Lambda's own), `INFO` where it is missing or unknown.
+/// Starts logging for this process. `level` is the setting `AWS_LAMBDA_LOG_LEVEL` (Lambda's own), `INFO` where it is missing or unknown, never more than `DEBUG`.
 pub fn start(level: Option<&str>) {
     let level = level
         .and_then(|word| word.parse::<LevelFilter>().ok())
-        .unwrap_or(LevelFilter::INFO);
+        .unwrap_or(LevelFilter::INFO)
+        // At TRACE the runtime writes requests whole, callers' tokens included.
+        .min(LevelFilter::DEBUG);
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -133,3 +133,33 @@ async fn a_runs_end_leaves_its_figures() {
     }
     assert_eq!(metrics["RunsSucceeded"], 1);
 }
+
+/// While somebody looks for a fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_level_of_the_log_tells_secrets() {
+    for level in ["DEBUG", "TRACE"] {
+        let world = World::start(&[("AWS_LAMBDA_LOG_LEVEL", level)]).await;
+        let prompt = "a kite with unloggable tails";
+        let answer = world
+            .generate(json!({"prompt": prompt, "resolution": "1K"}))
+            .await;
+        assert_eq!(answer.status, 200, "{answer:#?}");
+        world.sweep().await;
+        send(world.user(Method::POST, "/api/realtime/token")).await;
+        let logs = world.logs();
+        assert!(logs.contains("\"level\":\"DEBUG\""), "{logs}");
+        let settings = world.stack.settings();
+        let ready = world.stack.ready();
+        let ably = settings["ABLY_API_KEY"].rsplit(':').next().unwrap();
+        for secret in [
+            &settings["OPENAI_API_KEY"],
+            &settings["SUPABASE_SECRET_KEY"],
+            &ready.user.token,
+            ably,
+            "unloggable",
+        ] {
+            let found = logs.lines().find(|line| line.contains(secret));
+            assert_eq!(found, None, "at {level}");
+        }
+    }
+}
