@@ -1,6 +1,7 @@
 """Serves every endpoint with `cargo lambda watch`, and runs the worker with `cargo lambda invoke` on a file of tests/events/."""
 
 import json
+import re
 import subprocess
 
 from routes import check_every_route
@@ -13,12 +14,24 @@ def main():
     end_within(minutes=12)
     with stand_ins() as (folder, ready, _):
         settings = folder / "settings.env"
+        doctor(folder, settings)
         watch = ["cargo", "lambda", "watch", "-A", "127.0.0.1", "-P", PORT, "--env-file", settings, "--ignore-changes"]
         with process(watch, folder / "watch.log"):
             user = Api(f"http://127.0.0.1:{PORT}", ready["user"]["token"])
             # The first request of each function builds it.
             wait_for("cargo lambda watch", lambda: answers(user), seconds=600)
             endpoints(folder, user, Api(user.base))
+
+
+def doctor(folder, settings):
+    say("cargo doctor, with the settings as they are and with one that is wrong")
+    findings = subprocess.run(["cargo", "doctor", "--env-file", settings], cwd=ROOT, text=True, capture_output=True, timeout=600)
+    assert findings.returncode == 0 and "WRONG" not in findings.stdout, findings.stdout + findings.stderr
+    wrong = folder / "wrong.env"
+    wrong.write_text(re.sub("OPENAI_API_KEY=.*", "OPENAI_API_KEY=sk-invalid", settings.read_text()))
+    findings = subprocess.run(["cargo", "doctor", "--env-file", wrong], cwd=ROOT, text=True, capture_output=True, timeout=60)
+    complaints = [line for line in findings.stdout.splitlines() if line.startswith("WRONG")]
+    assert findings.returncode == 1 and len(complaints) == 1 and "OPENAI_API_KEY" in complaints[0], findings.stdout
 
 
 def answers(user):
