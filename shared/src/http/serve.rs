@@ -3,6 +3,7 @@
 use std::{future::Future, time::Instant};
 
 use http::{HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt;
 use lambda_http::{Error, Request, service_fn};
 use tracing::Instrument;
 
@@ -40,7 +41,9 @@ where
     .await
 }
 
-/// Serves requests on a route that streams its answers.
+/// Serves requests on a route that streams its answers. Where making one fails in the middle the process ends, for the next request to
+/// start anew: `lambda_runtime` 1.5 would write the error into the answer as text and end it as though it were whole; the end of the
+/// process is what makes Lambda break the answer off, so that its reader sees that something is missing.
 ///
 /// # Errors
 /// When the runtime API cannot be spoken to.
@@ -58,11 +61,17 @@ where
         ResponseMode::Buffered => serve(origins, handler).await,
         ResponseMode::Stream => {
             lambda_http::run_with_streaming_response(service_fn(move |request| async move {
-                Ok::<_, Error>(answer(origins, handler, request).await.into_streamed())
+                let response = answer(origins, handler, request).await.into_streamed();
+                Ok::<_, Error>(response.map(|body| body.map_err(break_off).boxed_unsync()))
             }))
             .await
         }
     }
+}
+
+fn break_off(error: Error) -> Error {
+    tracing::error!(error = %telemetry::chain(error.as_ref()), "an answer broke off");
+    std::process::exit(1)
 }
 
 async fn answer<H, F>(origins: &AllowedOrigins, handler: &H, request: Request) -> Reply
