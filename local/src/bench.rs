@@ -5,6 +5,7 @@
 
 pub mod binaries;
 pub mod events;
+pub mod export;
 pub mod figures;
 pub mod process;
 pub mod report;
@@ -87,6 +88,13 @@ pub async fn run(options: &Options, progress: &dyn Fn(&str)) -> anyhow::Result<R
     };
     report.requests = bench.measure(progress).await?;
     let binary = |name: &str| binaries.iter().find(|binary: &&Binary| binary.name == name);
+    if let Some(export) = binary("export") {
+        for records in [1_000, 100_000] {
+            progress(&format!("an export of {records} records"));
+            let measured = export::measure(&surroundings, export, records).await?;
+            report.exports.push(measured);
+        }
+    }
     if let (Some(generate), Some(worker)) = (binary("generate"), binary("worker")) {
         for in_hand in [1, 4] {
             progress(&format!(

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{
+    export::Export,
     figures::{megabytes, milliseconds, table},
     requests::Requests,
     start_up::StartUp,
@@ -19,6 +20,8 @@ pub struct Report {
     pub requests: Vec<Requests>,
     /// One row a batch size.
     pub worker_memory: Vec<WorkerMemory>,
+    /// One row a length of history.
+    pub exports: Vec<Export>,
     /// From the request to the answer.
     pub whole_path: Option<WholePath>,
 }
@@ -42,6 +45,9 @@ impl Display for Report {
         }
         if !self.worker_memory.is_empty() {
             write!(formatter, "\n{}", worker_memory(&self.worker_memory))?;
+        }
+        if !self.exports.is_empty() {
+            write!(formatter, "\n{}", exports(&self.exports))?;
         }
         if let Some(path) = &self.whole_path {
             write!(formatter, "\n{}", whole_path(path))?;
@@ -120,6 +126,19 @@ fn worker_memory(batches: &[WorkerMemory]) -> String {
         ]
     };
     table(&head, &batches.iter().map(row).collect::<Vec<_>>())
+}
+
+fn exports(exports: &[Export]) -> String {
+    let head = ["export", "file MB", "records a second", "peak memory MB"];
+    let row = |export: &Export| {
+        vec![
+            format!("{} records", export.records),
+            format!("{:.1}", megabytes(export.file_bytes)),
+            format!("{:.0}", export.records_a_second()),
+            memory(export.peak_memory),
+        ]
+    };
+    table(&head, &exports.iter().map(row).collect::<Vec<_>>())
 }
 
 fn whole_path(path: &WholePath) -> String {

@@ -116,11 +116,24 @@ impl Bench<'_> {
             create temp table images as
                 select image.* from generated_images image, generate_series(1, 50);
             update images set id = gen_random_uuid(), run_id = null, created_at = created_at - random() * interval '90 days';
-            insert into generated_images select * from images;
             create temp table runs as
                 select run.* from ai_image_runs run, generate_series(1, 50) where run.status = 'succeeded';
             update runs set id = gen_random_uuid(), image_id = null, created_at = created_at - random() * interval '90 days';
-            insert into ai_image_runs select * from runs;
+            -- Columns that the database generates are not to be given.
+            do $$
+            declare
+                copied record;
+            begin
+                for copied in
+                    select of_table, source, string_agg(quote_ident(attname), ', ') as columns
+                    from (values ('generated_images', 'images'), ('ai_image_runs', 'runs')) as copy (of_table, source)
+                    join pg_attribute on attrelid = of_table::regclass and attnum > 0 and not attisdropped and attgenerated = ''
+                    group by of_table, source
+                loop
+                    execute format('insert into %I (%s) select %s from %I', copied.of_table, copied.columns, copied.columns, copied.source);
+                end loop;
+            end
+            $$;
             analyze;";
         client.batch_execute(copies).await?;
         let image = "select id::text from generated_images where run_id is not null limit 1";
@@ -190,6 +203,7 @@ fn reads<'a>(token: &'a str, ids: &'a Ids) -> Vec<(&'static str, &'static str, H
             read("/ai/generated-images", None),
         ),
         ("runs", "runs (many)", read("/ai/runs", None)),
+        ("analytics", "analytics", read("/ai/analytics", None)),
     ];
     if let Some(id) = &ids.image {
         let request = read("/ai/generated-images/{image_id}", Some(("image_id", id)));

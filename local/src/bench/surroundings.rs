@@ -136,6 +136,15 @@ impl Surroundings {
     pub fn token(&self) -> anyhow::Result<String> {
         self.supabase.token(&TokenClaims::of(self.supabase.user()))
     }
+
+    /// The other test user's.
+    ///
+    /// # Errors
+    /// The project's key cannot sign.
+    pub fn other_token(&self) -> anyhow::Result<String> {
+        let other = TokenClaims::of(self.supabase.other_user());
+        self.supabase.token(&other)
+    }
 }
 
 async fn listener() -> std::io::Result<TcpListener> {
