@@ -27,6 +27,8 @@ mod disturbances;
 mod edit_faults;
 #[path = "e2e/edits.rs"]
 mod edits;
+#[path = "e2e/export.rs"]
+mod export;
 #[path = "e2e/faults.rs"]
 mod faults;
 #[path = "e2e/faults_ably.rs"]

@@ -19,7 +19,7 @@ const QUEUE: [&str; 4] = [
 fn required(function: &str) -> Vec<&'static str> {
     let mut names = vec![DATABASE, SUPABASE];
     match function {
-        "list" | "get" | "favorite" | "runs" | "events" | "analytics" => {}
+        "list" | "get" | "favorite" | "runs" | "events" | "analytics" | "export" => {}
         "cancel" | "realtime-token" => names.push("ABLY_API_KEY"),
         "generate" | "edit" | "regenerate" => names.extend(QUEUE),
         "delete" | "datasets" | "dataset-images" => names.push("SUPABASE_SECRET_KEY"),

@@ -131,6 +131,7 @@ async fn every_endpoint_succeeds_as_the_document_says() {
         "/ai/runs?limit=1",
         &format!("/ai/runs/{run_id}"),
         &format!("/ai/runs/{run_id}/events"),
+        "/ai/generated-images/export",
         "/ai/analytics?group=model",
         "/ai/datasets",
         &dataset,

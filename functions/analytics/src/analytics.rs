@@ -14,7 +14,6 @@ use shared::{
     domain::{
         caller::{Caller, Scope},
         figures::GroupBy,
-        id::UserId,
     },
     http::{Facts, FieldError, Problem, Reply, auth, period::period, query::Query},
     postgres::{
@@ -82,21 +81,13 @@ impl Reports {
 
 /// Whose runs: a user's own; for the application's backend everybody's, or those of the user it names.
 fn scope(caller: &Caller, query: &mut Query) -> Result<Scope, Problem> {
+    let asked_about = auth::user_asked_about(caller, query);
     match caller {
         Caller::Anonymous { .. } => Err(Problem::unauthorized(
             "authorization: sign in to see what your images came to.",
         )),
-        Caller::Service => {
-            let user = query.parsed::<UserId>("user_id", "a UUID");
-            Ok(user.map_or(Scope::Everything, Scope::Owner))
-        }
-        Caller::User(id) => {
-            if query.text("user_id").is_some() {
-                let message = "is for the service role only; a user sees their own runs.";
-                query.error(FieldError::new("user_id", message, Value::Null));
-            }
-            Ok(Scope::Owner(*id))
-        }
+        Caller::Service => Ok(asked_about.map_or(Scope::Everything, Scope::Owner)),
+        Caller::User(id) => Ok(Scope::Owner(*id)),
     }
 }
 

@@ -4,7 +4,9 @@ use http::header;
 use jiff::Timestamp;
 use lambda_http::Request;
 
-use super::{Facts, Problem};
+use serde_json::Value;
+
+use super::{Facts, FieldError, Problem, query::Query};
 use crate::{
     domain::{caller::Caller, id::UserId},
     supabase::auth::{Bearer, TokenVerifier},
@@ -53,5 +55,20 @@ pub async fn caller_or_service(
         Bearer::SignedOut => Ok(Caller::anonymous(&facts.address)),
         Bearer::User(token) => Ok(Caller::User(UserId(token.user_id))),
         Bearer::Service => Ok(Caller::Service),
+    }
+}
+
+/// The user that the application's own backend asks about, by the parameter `user_id`; none for all of them. Anybody else who sends it
+/// makes a mistake, which is noted in `query`.
+pub fn user_asked_about(caller: &Caller, query: &mut Query) -> Option<UserId> {
+    match caller {
+        Caller::Service => query.parsed("user_id", "a UUID"),
+        Caller::User(_) | Caller::Anonymous { .. } => {
+            if query.text("user_id").is_some() {
+                let message = "is for the service role only; a user sees what is their own.";
+                query.error(FieldError::new("user_id", message, Value::Null));
+            }
+            None
+        }
     }
 }

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, header};
 
 /// Headers of an answer that a page's script may read.
-const EXPOSED: &str = "Location, Link, ETag, Retry-After, Preference-Applied, X-Request-Id, RateLimit, RateLimit-Policy";
+const EXPOSED: &str = "Location, Link, ETag, Retry-After, Preference-Applied, X-Request-Id, RateLimit, RateLimit-Policy, Content-Disposition";
 /// Headers that a page's script may send.
 const ALLOWED: &str = "Authorization, Content-Type, Idempotency-Key, Prefer, Cancel-After, If-None-Match, Last-Event-ID, X-Request-Id, traceparent, apikey";
 /// How long a browser may keep what a preflight said, in seconds: the two hours that Chromium allows at most.

@@ -17,6 +17,8 @@ use crate::domain::page::{Cursor, ListKey};
 pub struct Query {
     parameters: Vec<(String, String)>,
     errors: Vec<FieldError>,
+    /// Parameters that go by another name here: theirs, and the one that callers use.
+    renamed: Vec<(&'static str, &'static str)>,
 }
 
 impl Query {
@@ -67,7 +69,11 @@ impl Query {
                 errors.push(FieldError::new(*name, "has two values.", "one value"));
             }
         }
-        Self { parameters, errors }
+        Self {
+            parameters,
+            errors,
+            renamed: Vec::new(),
+        }
     }
 
     fn of(parameters: Vec<(String, String)>, known: &[&str]) -> Self {
@@ -83,7 +89,11 @@ impl Query {
                 ));
             }
         }
-        Self { parameters, errors }
+        Self {
+            parameters,
+            errors,
+            renamed: Vec::new(),
+        }
     }
 
     #[cfg(test)]
@@ -96,12 +106,24 @@ impl Query {
     }
 
     /// Notes a mistake found elsewhere.
-    pub fn error(&mut self, error: FieldError) {
+    pub fn error(&mut self, mut error: FieldError) {
+        error.field = self.name_here(&error.field).to_owned();
         self.errors.push(error);
+    }
+
+    /// From now on what is read as `name` is the parameter `here`: where another parameter has the name that lists use.
+    pub fn rename(&mut self, name: &'static str, here: &'static str) {
+        self.renamed.push((name, here));
+    }
+
+    fn name_here<'a>(&self, name: &'a str) -> &'a str {
+        let renamed = self.renamed.iter().find(|(theirs, _)| *theirs == name);
+        renamed.map_or(name, |(_, here)| here)
     }
 
     /// A parameter's text; an empty one counts as left out.
     pub fn text(&self, name: &str) -> Option<&str> {
+        let name = self.name_here(name);
         self.parameters
             .iter()
             .find(|(parameter, _)| parameter == name)
@@ -233,6 +255,18 @@ mod tests {
             assert_eq!(query.text("run_id"), expected, "{content_type} {body}");
             assert!(query.finish().is_ok(), "{content_type} {body}");
         }
+    }
+
+    #[test]
+    fn a_parameter_may_go_by_another_name() {
+        let parameters = [("format", "csv"), ("image_format", "gif")];
+        let mut query = Query::of_pairs(&parameters, &["format", "image_format"]);
+        assert_eq!(query.text("format"), Some("csv"));
+        query.rename("format", "image_format");
+        let read = query.word("format", &["png"], |word| (word == "png").then_some(()));
+        assert_eq!((read, query.text("format")), (None, Some("gif")));
+        let problem = query.finish().unwrap_err();
+        assert_eq!(problem.errors()[0].field, "image_format");
     }
 
     #[test]
