@@ -225,11 +225,7 @@ fn it_has_every_field_word_and_limit() {
             "/properties/images/maxItems",
             MOST_SOURCE_IMAGES,
         ),
-        (
-            "NewDatasetImage",
-            "/oneOf/1/properties/bytes/maximum",
-            FETCH_LIMIT,
-        ),
+        ("NewDatasetImage", "/properties/bytes/maximum", FETCH_LIMIT),
     ];
     for (name, place, limit) in limits {
         let written = document.schema(name).pointer(place).and_then(Value::as_u64);

@@ -76,11 +76,8 @@ async fn every_endpoint_knows_the_fields_and_parameters_of_the_document_and_no_o
             continue;
         };
         let answer = send(request(&world, &operation, "").body(r#"{"nonsense": 1}"#)).await;
-        let variants = schema["oneOf"].as_array().into_iter().flatten();
-        let fields = variants
-            .chain([schema])
-            .filter_map(|one| one["properties"].as_object());
-        let written: BTreeSet<&str> = fields.flatten().map(|(name, _)| name.as_str()).collect();
+        let fields = schema["properties"].as_object().unwrap();
+        let written: BTreeSet<&str> = fields.keys().map(String::as_str).collect();
         assert_eq!(
             known(&answer),
             written,

@@ -269,10 +269,19 @@ async fn the_next_model_is_asked_unless_the_caller_named_one() {
     assert_eq!(of_attempts(&run, "model"), std::slice::from_ref(&first));
 
     let named = json!({"model": first});
-    let (answer, run, _) = ask(&world, json!([busy, busy, busy]), named).await;
+    let (answer, run, _) = ask(&world, json!([busy, busy, busy]), named.clone()).await;
     answer.problem_fields(503);
     assert_eq!(
         of_attempts(&run, "model"),
         [&first, &first, &first].map(Clone::clone)
     );
+
+    // A model that is not there is the fault of whoever named it.
+    let gone = json!({"status": 404, "code": "model_not_found"});
+    let (answer, _, _) = ask(&world, json!([gone]), named).await;
+    answer.problem_fields(422);
+    assert_eq!(answer.body["retryable"], false);
+    let (answer, run, _) = ask(&world, json!([gone, gone]), json!({})).await;
+    answer.problem_fields(502);
+    assert_eq!(of_attempts(&run, "model"), [first, second]);
 }

@@ -5,10 +5,16 @@ use serde_json::Value;
 use super::Document;
 
 /// What says nothing about values.
-const NOTES: [&str; 4] = ["description", "default", "examples", "$ref"];
+const NOTES: [&str; 5] = [
+    "description",
+    "default",
+    "examples",
+    "contentMediaType",
+    "$ref",
+];
 
-/// What is wrong with a value. An object may have no field but those that its schema lists, unless that says `additionalProperties` or lists
-/// none: what is not in the document is not to be answered.
+/// What is wrong with a value. An object (`type: object`) may have no field but those that its schema lists, unless that says
+/// `additionalProperties` or lists none: what is not in the document is not to be answered.
 pub fn mistakes(document: &Document, schema: &Value, value: &Value, place: &str) -> Vec<String> {
     let mut check = Check {
         document,
@@ -105,7 +111,7 @@ impl Check<'_> {
             let place = format!("{place}.{name}");
             match properties.get(name) {
                 Some(schema) => self.value(schema, value, &place),
-                None if schema["additionalProperties"] == true => {}
+                None if schema["type"] != "object" || schema["additionalProperties"] == true => {}
                 None => self.wrong(&place, "is not in the document"),
             }
         }

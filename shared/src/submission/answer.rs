@@ -209,6 +209,10 @@ pub fn failed_run(run: &Run) -> Problem {
         .attempts
         .last()
         .is_none_or(|last| matches!(last.http_status, None | Some(429 | 503)));
+    // A model that the caller named and the vendor does not have is the request's fault, not the vendor's.
+    let no_such_model = run.options.model_named
+        && class == Some(FailureClass::Config)
+        && (run.attempts.last()).is_some_and(|last| matches!(last.http_status, Some(400 | 404)));
     let (status, title) = match (run.status, code.as_str(), class) {
         (RunStatus::Canceled, _, _) => (StatusCode::CONFLICT, "The run was canceled"),
         (_, "deadline_exceeded", _) => (StatusCode::GATEWAY_TIMEOUT, "The run passed its deadline"),
@@ -219,6 +223,10 @@ pub fn failed_run(run: &Run) -> Problem {
         (_, _, Some(FailureClass::Refused)) => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "The image service refused the request",
+        ),
+        _ if no_such_model => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "The image service does not have the model",
         ),
         (_, _, Some(FailureClass::NotAccepted)) if busy => {
             (StatusCode::SERVICE_UNAVAILABLE, "The image service is busy")
