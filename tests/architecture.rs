@@ -9,6 +9,8 @@ mod files;
 mod imports;
 #[path = "architecture/layers.rs"]
 mod layers;
+#[path = "architecture/limits.rs"]
+mod limits;
 #[path = "architecture/manifests.rs"]
 mod manifests;
 #[path = "architecture/openapi.rs"]

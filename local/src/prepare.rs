@@ -9,13 +9,15 @@ use tokio::{io::AsyncWriteExt, process::Command};
 /// What the functions cannot do without.
 const REQUIRED: [&str; 3] = ["DATABASE_URL", "SUPABASE_SECRET_KEY", "OPENAI_API_KEY"];
 
-/// A path or a text; the secret holds the text.
+/// A path or a text. It is no secret, and CloudFormation takes sixty references to secrets at most: so it is a parameter.
 const CA: &str = "DATABASE_CA_CERT";
 
 /// The secret and what the deployment has to be told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
     values: Map<String, Value>,
+    /// What stands between the lines of the CA's PEM.
+    ca: Option<String>,
 }
 
 impl Secret {
@@ -45,25 +47,18 @@ impl Secret {
                 values.insert(name.to_owned(), value.into());
             }
         }
-        if let Some(given) = get(CA) {
-            let pem = match given.contains("-----BEGIN") {
-                true => given.replace("\\n", "\n"),
-                false => std::fs::read_to_string(&given)
-                    .with_context(|| format!("{CA}: {given} cannot be read"))?,
-            };
-            values.insert(CA.to_owned(), pem.into());
-        }
-        Ok(Self { values })
+        let ca = get(CA).map(|given| on_one_line(&given)).transpose()?;
+        Ok(Self { values, ca })
     }
 
     /// The template's parameters that follow from what is there, where they differ from their defaults.
     #[must_use]
-    pub fn parameters(&self) -> Vec<&'static str> {
+    pub fn parameters(&self) -> Vec<String> {
         let has = |name| self.values.contains_key(name);
         [
-            (!has(CA)).then_some("HasDatabaseCa=false"),
-            has("SUPABASE_JWT_SECRET").then_some("HasSupabaseJwtSecret=true"),
-            (!has("ABLY_API_KEY")).then_some("Realtime=off"),
+            self.ca.as_ref().map(|ca| format!("DatabaseCaCert={ca}")),
+            has("SUPABASE_JWT_SECRET").then(|| "HasSupabaseJwtSecret=true".to_owned()),
+            (!has("ABLY_API_KEY")).then(|| "Realtime=off".to_owned()),
         ]
         .into_iter()
         .flatten()
@@ -121,6 +116,25 @@ impl Secret {
     }
 }
 
+/// What stands between the lines of each certificate, with commas between them: no white space, which parameters would need quotes for.
+fn on_one_line(given: &str) -> anyhow::Result<String> {
+    let pem = match given.contains("-----BEGIN") {
+        true => given.replace("\\n", "\n"),
+        false => std::fs::read_to_string(given)
+            .with_context(|| format!("{CA}: {given} cannot be read"))?,
+    };
+    let begin = "-----BEGIN CERTIFICATE-----";
+    let bodies = pem.split(begin).skip(1).map(|rest| {
+        let body = rest.split("-----END").next().unwrap_or_default();
+        body.split_whitespace().collect::<String>()
+    });
+    let bodies: Vec<String> = bodies.collect();
+    if bodies.is_empty() {
+        bail!("{CA} holds no certificate");
+    }
+    Ok(bodies.join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +151,10 @@ mod tests {
         ("SUPABASE_SECRET_KEY", "sb_secret_x"),
         ("OPENAI_API_KEY", "sk-x"),
         ("ABLY_API_KEY", "a.b:c"),
-        ("DATABASE_CA_CERT", "-----BEGIN X-----\\nAAAA"),
+        (
+            "DATABASE_CA_CERT",
+            "-----BEGIN CERTIFICATE-----\\nMIIB\\nAAAA\\n-----END CERTIFICATE-----\\n-----BEGIN CERTIFICATE-----\\nMIIC\\n-----END CERTIFICATE-----",
+        ),
     ];
 
     #[test]
@@ -145,18 +162,13 @@ mod tests {
         let mut all = settings(&USUAL);
         all.insert("SUPABASE_URL".to_owned(), "https://x".to_owned());
         let secret = Secret::of(&all).unwrap();
-        assert_eq!(secret.values.len(), 5);
-        assert_eq!(secret.values[CA], "-----BEGIN X-----\nAAAA");
-        assert_eq!(secret.parameters(), Vec::<&str>::new());
+        assert_eq!(secret.values.len(), 4);
+        assert_eq!(secret.parameters(), ["DatabaseCaCert=MIIBAAAA,MIIC"]);
 
         let mut other = settings(&USUAL[..3]);
         other.insert("REALTIME".to_owned(), "off".to_owned());
         other.insert("SUPABASE_JWT_SECRET".to_owned(), "s".to_owned());
-        let expected = [
-            "HasDatabaseCa=false",
-            "HasSupabaseJwtSecret=true",
-            "Realtime=off",
-        ];
+        let expected = ["HasSupabaseJwtSecret=true", "Realtime=off"];
         assert_eq!(Secret::of(&other).unwrap().parameters(), expected);
     }
 

@@ -10,6 +10,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::error::DatabaseSetupError;
 use crate::tls::{config_with_roots, public_roots};
 
+/// How every certificate of more than 255 bytes begins.
+const DER_IN_BASE64: &str = "MII";
+
 /// Certificates trusted beside the public roots; Supabase's databases have a CA of their own.
 #[derive(Debug, Default)]
 pub struct ExtraRoots {
@@ -27,7 +30,8 @@ impl std::fmt::Debug for MakeRustlsConnectDebug {
 }
 
 impl ExtraRoots {
-    /// Reads a PEM text, or the PEM file at a path.
+    /// Reads a PEM text, the PEM file at a path, or what stands between the lines of a PEM, on one line: several of these have commas
+    /// between them. That is what a parameter of a deployment can hold.
     ///
     /// # Errors
     /// When the file cannot be read or holds no certificate that could be a CA.
@@ -36,6 +40,13 @@ impl ExtraRoots {
         let pem = if given.contains("-----BEGIN") {
             // An environment file often has a PEM on one line, its line ends written as `\n`.
             given.replace("\\n", "\n")
+        } else if given.starts_with(DER_IN_BASE64) {
+            let certificates = given.split(',');
+            certificates
+                .map(|one| {
+                    format!("-----BEGIN CERTIFICATE-----\n{one}\n-----END CERTIFICATE-----\n")
+                })
+                .collect()
         } else {
             std::fs::read_to_string(given).map_err(|source| DatabaseSetupError::CaFile {
                 path: given.to_owned(),
