@@ -1,11 +1,7 @@
 //! The figures of many runs: the statement that is sent reads the indexes made for it and neither of the tables.
 //! `DARKROOM_PLAN_ROWS` says how many runs; a million take some minutes to make.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test, which says what it has measured"
-)]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use local::postgres::{self, for_tests::TestDatabase};
 use serde_json::Value;
