@@ -166,6 +166,7 @@ async fn the_main_job_runs_through_it() {
     images_are_made_and_listed(&world).await;
     runs_are_canceled_and_swept(&world).await;
     datasets_are_kept(&world).await;
+    images_are_changed_and_added_up(&world).await;
 
     // Many instances, few sessions: they did go through the pooler.
     let sessions = world
@@ -228,4 +229,30 @@ async fn datasets_are_kept(world: &World) {
     assert_eq!(answer.status, 200, "{answer:#?}");
     let listed = format!("/ai/generated-images?dataset_id={id}");
     assert_eq!(world.get(&listed).await.body["count"], 1);
+}
+
+async fn images_are_changed_and_added_up(world: &World) {
+    let image = &world.get("/ai/generated-images?limit=1").await.body["images"][0];
+    let id = image["id"].as_str().unwrap();
+    let path = format!("/ai/generated-images/{id}");
+    let edit = json!({"instruction": "at night", "image_id": id}).to_string();
+    for (method, path, body) in [
+        (Method::POST, "/ai/edit".to_owned(), edit.as_str()),
+        (Method::POST, format!("{path}/regenerate"), "{}"),
+        (Method::PUT, format!("{path}/favorite"), ""),
+        (Method::DELETE, format!("{path}/favorite"), ""),
+        (Method::GET, format!("{path}?lineage=true"), ""),
+        (Method::GET, "/ai/runs".to_owned(), ""),
+        (Method::GET, "/ai/analytics".to_owned(), ""),
+        (Method::POST, "/api/realtime/token".to_owned(), ""),
+        (Method::DELETE, path, ""),
+    ] {
+        let request = world.user(method.clone(), &path).body(body.to_owned());
+        let answer = send(request).await;
+        assert!(answer.status.is_success(), "{method} {path}: {answer:#?}");
+    }
+    let left = world.get("/ai/generated-images").await.body["count"].clone();
+    let export = world.user(Method::GET, "/ai/generated-images/export?format=ndjson");
+    let export = export.send().await.unwrap().text().await.unwrap();
+    assert_eq!(left, export.lines().count(), "{export}");
 }
