@@ -49,6 +49,8 @@ mod faults_worker;
 mod favorites;
 #[path = "e2e/harness.rs"]
 mod harness;
+#[path = "e2e/history.rs"]
+mod history;
 #[path = "e2e/javascript.rs"]
 mod javascript;
 #[path = "e2e/ledger.rs"]

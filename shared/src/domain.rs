@@ -16,6 +16,7 @@ pub mod model;
 pub mod page;
 pub mod prompt;
 pub mod run;
+pub mod search;
 pub mod size;
 pub mod sniff;
 pub mod source;

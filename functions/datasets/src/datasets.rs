@@ -104,6 +104,7 @@ impl Datasets {
             Cursor {
                 created_at: last.created_at,
                 id: last.id.0,
+                ranked: None,
             }
             .to_text(key)
         });

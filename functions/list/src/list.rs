@@ -16,13 +16,13 @@ use shared::{
     http::{Facts, Problem, Reply, auth, history, query::Query},
     postgres::{
         Database,
-        history::{Listed, list_history},
-        images::ImageRecord,
+        history::list_history,
+        images::{ImageRecord, RECORD_FIELDS, SomeFields},
     },
     supabase::auth::TokenVerifier,
 };
 
-const PARAMETERS: [&str; 3] = ["limit", "offset", "cursor"];
+const PARAMETERS: [&str; 4] = ["limit", "offset", "fields", "cursor"];
 
 /// What the function holds between requests.
 pub(crate) struct History {
@@ -33,8 +33,24 @@ pub(crate) struct History {
 }
 
 #[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a> {
+    Whole(&'a ImageRecord),
+    Partly(SomeFields<'a>),
+}
+
+impl<'a> Shown<'a> {
+    fn of(record: &'a ImageRecord, fields: Option<&'a [&'static str]>) -> Self {
+        match fields {
+            None => Self::Whole(record),
+            Some(fields) => Self::Partly(SomeFields { record, fields }),
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct Page<'a> {
-    images: Vec<&'a ImageRecord>,
+    images: Vec<Shown<'a>>,
     count: usize,
     offset: i64,
     limit: i64,
@@ -63,6 +79,7 @@ impl History {
         let limit = query.number("limit", 50, 1..=200);
         let offset = query.number("offset", 0, 0..=i64::MAX);
         let (filter, order) = history::read(&mut query);
+        let fields = history::fields(&mut query, RECORD_FIELDS);
         let key = Listing::key(scope, &filter, order);
         let after = query.cursor(key);
         query.finish()?;
@@ -83,7 +100,10 @@ impl History {
         let last = listed.last().filter(|_| more).map(|last| last.place);
         let next_cursor = last.map(|place: Cursor| place.to_text(key));
         let page = Page {
-            images: listed.iter().map(|Listed { record, .. }| record).collect(),
+            images: listed
+                .iter()
+                .map(|listed| Shown::of(&listed.record, fields.as_deref()))
+                .collect(),
             count: listed.len(),
             offset,
             limit,
@@ -93,20 +113,18 @@ impl History {
         let Some(cursor) = next_cursor else {
             return Ok(reply);
         };
-        let next = self.next(&facts, &listing, limit, &cursor);
-        Ok(reply.with_text_header(header::LINK, &format!("<{next}>; rel=\"next\"")))
-    }
-
-    /// The URL of the next page: the same list, after this one.
-    fn next(&self, facts: &Facts, listing: &Listing, limit: i64, cursor: &str) -> String {
         let mut parameters = vec![("limit", limit.to_string())];
         parameters.extend(listing.filter.parameters());
-        if listing.order != Order::default() {
+        if listing.order != Order::default_of(&listing.filter) {
             parameters.push(("order", listing.order.as_str().to_owned()));
         }
-        parameters.push(("cursor", cursor.to_owned()));
-        let query = history::query_string(&parameters);
-        let path = format!("/ai/generated-images?{query}");
-        facts.url(self.http.public_url.as_deref(), &path)
+        parameters.extend(fields.map(|fields| ("fields", fields.join(","))));
+        parameters.push(("cursor", cursor));
+        let path = format!(
+            "/ai/generated-images?{}",
+            history::query_string(&parameters)
+        );
+        let next = facts.url(self.http.public_url.as_deref(), &path);
+        Ok(reply.with_text_header(header::LINK, &format!("<{next}>; rel=\"next\"")))
     }
 }

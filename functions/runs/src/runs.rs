@@ -118,6 +118,7 @@ impl Runs {
             Cursor {
                 created_at: last.created_at,
                 id: last.id.0,
+                ranked: None,
             }
             .to_text(key)
         });

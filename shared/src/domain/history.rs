@@ -9,6 +9,7 @@ use super::{
     model::Model,
     page::{Cursor, ListKey},
     run::Mode,
+    search::SearchText,
 };
 
 /// Conditions that a record of the history must meet, all of them.
@@ -36,6 +37,8 @@ pub struct HistoryFilter {
     pub from: Option<Timestamp>,
     /// Was made before this time.
     pub to: Option<Timestamp>,
+    /// Has these words in its prompts, or words that resemble them where no record has them.
+    pub search: Option<SearchText>,
 }
 
 impl HistoryFilter {
@@ -66,6 +69,7 @@ impl HistoryFilter {
             ("mode", self.mode.map(|mode| word(mode.as_str()))),
             ("from", self.from.map(|time| time.to_string())),
             ("to", self.to.map(|time| time.to_string())),
+            ("q", self.search.as_ref().map(|text| text.to_string())),
         ];
         all.into_iter()
             .filter_map(|(name, value)| Some((name, value?)))
@@ -74,21 +78,37 @@ impl HistoryFilter {
 }
 
 /// The order of a list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// What was made last comes first.
-    #[default]
     Newest,
     /// What was made first comes first.
     Oldest,
+    /// What fits a search best comes first, of the newest [`MOST_RANKED`] records that it finds.
+    Relevance,
 }
 
+/// How many of the records that have its words a search ranks, the newest: to know the best of all, it would have to read all.
+pub const MOST_RANKED: i64 = 1_000;
+/// How many records are compared with what is wanted where none has the words, the newest.
+pub const MOST_COMPARED: i64 = 5_000;
+
 impl Order {
+    /// The order of a list whose caller names none.
+    pub fn default_of(filter: &HistoryFilter) -> Self {
+        if filter.search.is_some() {
+            Self::Relevance
+        } else {
+            Self::Newest
+        }
+    }
+
     /// The word that stands for it in a URL.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Newest => "newest",
             Self::Oldest => "oldest",
+            Self::Relevance => "relevance",
         }
     }
 }
@@ -147,6 +167,10 @@ mod tests {
             ..HistoryFilter::default()
         };
         let none = HistoryFilter::default();
+        let search = HistoryFilter {
+            search: Some(SearchText::new("watercolor".to_owned())),
+            ..HistoryFilter::default()
+        };
         let lists = [
             (Scope::Ownerless, &none, Order::Newest),
             (Scope::Everything, &none, Order::Newest),
@@ -156,6 +180,8 @@ mod tests {
             (user(1), &styled("watercolor"), Order::Newest),
             (user(1), &styled("oil"), Order::Newest),
             (user(1), &model, Order::Newest),
+            (user(1), &search, Order::Newest),
+            (user(1), &search, Order::Relevance),
         ];
         let keys = lists.map(|(scope, filter, order)| Listing::key(scope, filter, order));
         for (index, key) in keys.iter().enumerate() {

@@ -9,8 +9,10 @@ use uuid::Uuid;
 /// The beginning of the year 0 in seconds since 1970: Postgres holds no times long before it, and nothing was made then.
 const EARLIEST: i64 = -62_167_219_200;
 
-/// Bytes of a cursor before it is encoded: the list's key, microseconds since 1970, an id, and a check.
-const LENGTH: usize = 8 + 8 + 16 + 4;
+/// Bytes of a cursor before it is encoded, without its check: the list's key, microseconds since 1970, an id.
+const LENGTH: usize = 8 + 8 + 16;
+/// Bytes that a search adds: how the row was found, its rank, and the beginning of the search.
+const RANKED_LENGTH: usize = 1 + 4 + 8;
 
 /// Tells a list from every other: which records, whose, in which order. Not how many are on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,19 @@ pub struct Cursor {
     pub created_at: Timestamp,
     /// The row's id.
     pub id: Uuid,
+    /// What a search has to know beside that.
+    pub ranked: Option<Ranked>,
+}
+
+/// A row's place among those that a search found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ranked {
+    /// Whether it was found because it resembles what is wanted, since nothing has the very words.
+    pub resembling: bool,
+    /// How well it fits.
+    pub rank: f32,
+    /// When the newest of the rows that were looked at was made: what is made while somebody turns pages is not among them.
+    pub newest: Timestamp,
 }
 
 /// Why a text is not the cursor of a list.
@@ -58,10 +73,15 @@ pub enum CursorError {
 impl Cursor {
     /// The cursor's text, good for the list with this key only.
     pub fn to_text(self, list: ListKey) -> String {
-        let mut bytes = Vec::with_capacity(LENGTH);
+        let mut bytes = Vec::with_capacity(LENGTH + RANKED_LENGTH + 4);
         bytes.extend_from_slice(&list.0);
         bytes.extend_from_slice(&self.created_at.as_microsecond().to_be_bytes());
         bytes.extend_from_slice(self.id.as_bytes());
+        if let Some(ranked) = self.ranked {
+            bytes.push(ranked.resembling.into());
+            bytes.extend_from_slice(&ranked.rank.to_be_bytes());
+            bytes.extend_from_slice(&ranked.newest.as_microsecond().to_be_bytes());
+        }
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -83,18 +103,40 @@ impl Cursor {
 fn read(text: &str) -> Option<(ListKey, Cursor)> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let (row, check) = bytes.split_last_chunk::<4>()?;
-    if row.len() + 4 != LENGTH || *check != crc32fast::hash(row).to_be_bytes() {
+    if *check != crc32fast::hash(row).to_be_bytes() {
         return None;
     }
     let (key, rest) = row.split_first_chunk::<8>()?;
-    let (time, id) = rest.split_first_chunk::<8>()?;
+    let (created_at, rest) = rest.split_first_chunk::<8>()?;
+    let (id, rest) = rest.split_first_chunk::<16>()?;
+    let ranked = match rest.len() {
+        0 => None,
+        RANKED_LENGTH => Some(read_ranked(rest)?),
+        _ => return None,
+    };
     let cursor = Cursor {
-        created_at: Timestamp::from_microsecond(i64::from_be_bytes(*time))
-            .ok()
-            .filter(|time| is_storable(*time))?,
-        id: Uuid::from_slice(id).ok()?,
+        created_at: read_time(*created_at)?,
+        id: Uuid::from_bytes(*id),
+        ranked,
     };
     Some((ListKey(*key), cursor))
+}
+
+fn read_ranked(bytes: &[u8]) -> Option<Ranked> {
+    let ([resembling], rest) = bytes.split_first_chunk::<1>()?;
+    let (rank, rest) = rest.split_first_chunk::<4>()?;
+    let (newest, _) = rest.split_first_chunk::<8>()?;
+    Some(Ranked {
+        resembling: *resembling != 0,
+        rank: f32::from_be_bytes(*rank),
+        newest: read_time(*newest)?,
+    })
+}
+
+fn read_time(microseconds: [u8; 8]) -> Option<Timestamp> {
+    Timestamp::from_microsecond(i64::from_be_bytes(microseconds))
+        .ok()
+        .filter(|time| is_storable(*time))
 }
 
 /// Whether Postgres can hold this time, too.
@@ -111,6 +153,7 @@ mod tests {
         let cursor = Cursor {
             created_at: "2026-02-02T10:30:00.123456Z".parse().unwrap(),
             id: Uuid::from_u128(42),
+            ranked: None,
         };
         let (list, other) = (ListKey::of(&["runs", "a"]), ListKey::of(&["runsa"]));
         let text = cursor.to_text(list);
@@ -119,6 +162,15 @@ mod tests {
             Cursor::from_text(&text, other),
             Err(CursorError::OfAnotherList)
         );
+        let found = Cursor {
+            ranked: Some(Ranked {
+                resembling: true,
+                rank: 0.1,
+                newest: "2026-02-02T10:31:00Z".parse().unwrap(),
+            }),
+            ..cursor
+        };
+        assert_eq!(Cursor::from_text(&found.to_text(list), list), Ok(found));
         let mut changed = text.clone();
         changed.replace_range(3..4, if &text[3..4] == "A" { "B" } else { "A" });
         let ancient = Cursor {

@@ -2,11 +2,12 @@
 
 use std::str::FromStr;
 
-use super::{period, problem::FieldError, query::Query};
+use super::{fields::unknown_name, period, problem::FieldError, query::Query};
 use crate::domain::{
     history::{HistoryFilter, Order},
     image::{AspectRatio, ImageFormat, Resolution},
     run::{ASSET_KIND_FORM, Mode, is_asset_kind},
+    search::{SEARCH_LIMIT, SearchText},
     style::STYLE_LIMIT,
 };
 
@@ -23,15 +24,22 @@ pub const PARAMETERS: &[&str] = &[
     "mode",
     "from",
     "to",
+    "q",
     "order",
 ];
 
 /// The words of `order`; the last two are other words for the first two.
-const ORDERS: [&str; 4] = ["newest", "oldest", "desc", "asc"];
+const ORDERS: [&str; 5] = ["newest", "oldest", "relevance", "desc", "asc"];
 
 /// Reads the filters, as strictly as generate reads what they are about, and the order. Mistakes are noted in `query`.
 pub fn read(query: &mut Query) -> (HistoryFilter, Order) {
-    (filter(query), order(query))
+    let filter = filter(query);
+    let order = order(query).unwrap_or_else(|| Order::default_of(&filter));
+    if order == Order::Relevance && query.text("q").is_none() {
+        let message = "is relevance, which needs a search (q).";
+        query.error(FieldError::new("order", message, ORDERS.to_vec()));
+    }
+    (filter, order)
 }
 
 fn filter(query: &mut Query) -> HistoryFilter {
@@ -48,16 +56,36 @@ fn filter(query: &mut Query) -> HistoryFilter {
         mode: query.word("mode", &Mode::WORDS, Mode::parse),
         from,
         to,
+        search: search(query),
     }
 }
 
-fn order(query: &mut Query) -> Order {
+fn order(query: &mut Query) -> Option<Order> {
     let read = |word: &str| match word {
         "newest" | "desc" => Some(Order::Newest),
         "oldest" | "asc" => Some(Order::Oldest),
+        "relevance" => Some(Order::Relevance),
         _ => None,
     };
-    query.word("order", &ORDERS, read).unwrap_or_default()
+    query.word("order", &ORDERS, read)
+}
+
+/// Reads which of the fields of a record are wanted: names between commas, or all of them where there is none. Mistakes are noted in
+/// `query`.
+pub fn fields(query: &mut Query, known: &'static [&'static str]) -> Option<Vec<&'static str>> {
+    let text = query.text("fields")?.to_owned();
+    let mut fields = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        match known.iter().find(|known| **known == name) {
+            Some(field) => fields.push(*field),
+            None => {
+                let mistake = unknown_name(name, known, "field of a record");
+                let message = format!("{:?} {}", mistake.field, mistake.message);
+                query.error(FieldError::new("fields", message, mistake.allowed));
+            }
+        }
+    }
+    Some(fields)
 }
 
 /// Parameters as a URL has them.
@@ -69,6 +97,10 @@ pub fn query_string(parameters: &[(&str, String)]) -> String {
 
 fn parse<T: FromStr>(word: &str) -> Option<T> {
     word.parse().ok()
+}
+
+fn search(query: &mut Query) -> Option<SearchText> {
+    query.words("q", 1..=SEARCH_LIMIT).map(SearchText::new)
 }
 
 fn asset_kind(query: &mut Query) -> Option<String> {
@@ -118,6 +150,7 @@ mod tests {
             ("to", "2026-02-02", "2026-02-03T00:00:00Z"),
             ("from", "2026-02-02T10:30:00+02:00", "2026-02-02T08:30:00Z"),
             ("to", "2026-02-02T10:30:00 02:00", "2026-02-02T08:30:00Z"),
+            ("q", " \"red bicycle\" -blue ", "\"red bicycle\" -blue"),
         ];
         for (name, given, kept) in table {
             let (filter, _) = read(&[(name, given)]).unwrap();
@@ -159,6 +192,10 @@ mod tests {
             ("to", "99999-12-31"),
             ("to", "2026-13-01T00:00:00Z"),
             ("order", "best"),
+            ("order", "relevance"),
+            ("q", " "),
+            ("q", "a\0"),
+            ("q", &"red ".repeat(126)),
         ];
         for (name, value) in table {
             assert_eq!(read(&[(name, value)]).unwrap_err(), [name], "{value:?}");
@@ -169,9 +206,37 @@ mod tests {
     }
 
     #[test]
-    fn orders_have_two_words() {
-        let orders = ORDERS.map(|word| read(&[("order", word)]).unwrap().1);
-        let expected = [Order::Newest, Order::Oldest, Order::Newest, Order::Oldest];
+    fn fields_are_known_ones_and_a_mistake_names_the_nearest() {
+        let read = |text| {
+            let mut query = Query::of_pairs(&[("fields", text)], &["fields"]);
+            let fields = fields(&mut query, &["id", "prompt", "image_url"]);
+            query.finish().map(|()| fields).map_err(|problem| {
+                let errors = problem.errors().iter();
+                errors
+                    .map(|error| format!("{} {}", error.field, error.message))
+                    .collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(read("id, image_url"), Ok(Some(vec!["id", "image_url"])));
+        assert_eq!(read(""), Ok(None));
+        let near = "fields \"promt\" is not a known field of a record; did you mean prompt?";
+        assert_eq!(read("promt"), Err(vec![near.to_owned()]));
+        assert_eq!(read("id,,url,\0").unwrap_err().len(), 3);
+    }
+
+    #[test]
+    fn orders_have_words_and_a_default() {
+        let searched = |word| read(&[("q", "red"), ("order", word)]).unwrap().1;
+        let orders = ORDERS.map(searched);
+        let expected = [
+            Order::Newest,
+            Order::Oldest,
+            Order::Relevance,
+            Order::Newest,
+            Order::Oldest,
+        ];
         assert_eq!(orders, expected);
+        assert_eq!(searched(""), Order::Relevance);
+        assert_eq!(read(&[("order", "asc")]).unwrap().1, Order::Oldest);
     }
 }

@@ -1,7 +1,7 @@
 //! `generated_images`: reading records.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 use tokio_postgres::{Row, types::Type};
 use uuid::Uuid;
@@ -65,6 +65,40 @@ pub struct ImageRecord {
     pub asset_kind: Option<String>,
     /// Whether its owner marked it.
     pub favorite: bool,
+}
+
+/// Declares which fields a record has, in their order, for answers that show some of them only.
+macro_rules! record_fields {
+    ($($field:ident)+) => {
+        /// The fields of [`ImageRecord`], in their order.
+        pub const RECORD_FIELDS: &[&str] = &[$(stringify!($field),)+];
+
+        impl Serialize for SomeFields<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(Some(self.fields.len()))?;
+                $(
+                    if self.fields.contains(&stringify!($field)) {
+                        map.serialize_entry(stringify!($field), &self.record.$field)?;
+                    }
+                )+
+                map.end()
+            }
+        }
+    };
+}
+
+/// A record of which only some fields are shown, in the record's own order.
+#[derive(Clone, Copy, Debug)]
+pub struct SomeFields<'a> {
+    /// The record.
+    pub record: &'a ImageRecord,
+    /// Of [`RECORD_FIELDS`].
+    pub fields: &'a [&'static str],
+}
+
+record_fields! {
+    id user_id prompt full_prompt image_url dataset_id style aspect_ratio quality format resolution reference_images_count
+    unique_visual_elements created_at run_id model width height bytes cost_usd parent_image_id mode asset_kind favorite
 }
 
 /// The columns of [`ImageRecord`]. Not all there are: what makes records searchable is long, and nobody's to read.
@@ -219,4 +253,46 @@ pub(crate) fn image_from_row(row: &Row) -> Result<ImageRecord, StoredDataError> 
         asset_kind: column!("asset_kind"),
         favorite: column!("favorite"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_fields_together_are_the_record() {
+        let record = ImageRecord {
+            id: ImageId(Uuid::from_u128(1)),
+            user_id: None,
+            prompt: "a red bicycle".to_owned(),
+            full_prompt: None,
+            image_url: String::new(),
+            dataset_id: None,
+            style: None,
+            aspect_ratio: None,
+            quality: None,
+            format: None,
+            resolution: None,
+            reference_images_count: 0,
+            unique_visual_elements: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            run_id: None,
+            model: None,
+            width: None,
+            height: None,
+            bytes: None,
+            cost_usd: None,
+            parent_image_id: None,
+            mode: None,
+            asset_kind: None,
+            favorite: true,
+        };
+        let some = |fields| {
+            let record = &record;
+            serde_json::to_string(&SomeFields { record, fields }).unwrap()
+        };
+        assert_eq!(some(RECORD_FIELDS), serde_json::to_string(&record).unwrap());
+        let two = r#"{"prompt":"a red bicycle","favorite":true}"#;
+        assert_eq!(some(&["favorite", "prompt"]), two);
+    }
 }
