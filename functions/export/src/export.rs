@@ -12,7 +12,7 @@ use shared::{
     },
     domain::{
         caller::{AnonymousHistory, Scope},
-        history::Listing,
+        history::{Listing, Order},
     },
     http::{
         Facts, FieldError, Problem, Reply, auth, history, query::Query, reply::ReplyBody,
@@ -63,7 +63,11 @@ impl Exports {
         let user = auth::user_asked_about(&caller, &mut query);
         let format = format(&mut query);
         query.rename("format", "image_format");
-        let (filter, order) = history::read(&mut query);
+        let (filter, mut order) = history::read(&mut query);
+        if query.text("order").is_none() {
+            // A search is listed by relevance, which ends after a thousand records. A file holds all of them.
+            order = Order::Newest;
+        }
         query.finish()?;
         let listing = Listing {
             scope: user.map_or(scope, Scope::Owner),
