@@ -235,3 +235,51 @@ fn text(answer: &Value, field: &str) -> String {
     text.unwrap_or_else(|| panic!("{field} {answer:#}"))
         .to_owned()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_application_left_empty_is_shown_as_null() {
+    let world = World::start(&[]).await;
+    let user = world.stack.ready().user.id.clone();
+    let mut paths = Vec::new();
+    for (table, owner, needed, value, path) in [
+        (
+            "generated_images",
+            "user_id",
+            "prompt",
+            "'a lake'",
+            "/ai/generated-images",
+        ),
+        (
+            "ai_image_runs",
+            "owner_user_id",
+            "mode, user_prompt",
+            "'generate', 'a lake'",
+            "/ai/runs",
+        ),
+        ("datasets", "user_id", "name", "'Coffee Co'", "/ai/datasets"),
+    ] {
+        let columns = format!(
+            "select string_agg(format('%I = null', column_name), ', ') from information_schema.columns
+             where table_schema = 'public' and table_name = '{table}' and is_nullable = 'YES' and is_generated = 'NEVER'
+               and column_name <> '{owner}'"
+        );
+        let columns = world.value(&columns).await.unwrap();
+        let insert = format!(
+            "insert into {table} ({owner}, {needed}) values ('{user}', {value}) returning id"
+        );
+        let id = world.value(&insert).await.unwrap();
+        world
+            .rows(&format!("update {table} set {columns} where id = '{id}'"))
+            .await;
+        paths.extend([path.to_owned(), format!("{path}/{id}")]);
+        if table == "datasets" {
+            let insert = format!("insert into dataset_images (dataset_id) values ('{id}')");
+            world.rows(&insert).await;
+            paths.push(format!("{path}/{id}/images"));
+        }
+    }
+    for path in paths {
+        let answer = world.get(&path).await;
+        assert_eq!(answer.status, 200, "{path} {answer:#?}");
+    }
+}

@@ -25,8 +25,8 @@ pub struct ImageRecord {
     pub prompt: String,
     /// What was sent.
     pub full_prompt: Option<String>,
-    /// Its public URL.
-    pub image_url: String,
+    /// Its public URL; none only in a record of another application.
+    pub image_url: Option<String>,
     /// The dataset it draws on.
     pub dataset_id: Option<DatasetId>,
     /// The style asked for.
@@ -266,7 +266,7 @@ mod tests {
             user_id: None,
             prompt: "a red bicycle".to_owned(),
             full_prompt: None,
-            image_url: String::new(),
+            image_url: None,
             dataset_id: None,
             style: None,
             aspect_ratio: None,

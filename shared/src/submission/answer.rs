@@ -105,7 +105,8 @@ pub async fn outcome(
 pub fn image(run: &Run, image: &ImageRecord) -> Result<Reply, Problem> {
     let answer = ImageAnswer {
         id: image.id,
-        image_url: &image.image_url,
+        // A run's own record has one.
+        image_url: image.image_url.as_deref().unwrap_or_default(),
         caption: &image.prompt,
         prompt_used: image.full_prompt.as_deref().unwrap_or(&image.prompt),
         dataset_id: image.dataset_id,
