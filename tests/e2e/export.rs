@@ -166,6 +166,26 @@ async fn the_file_holds_what_the_list_shows() {
     .await;
     assert_eq!(objects(&text), listed(&world, "format=jpg").await);
 
+    // All that a search finds, and not only what is ranked of it.
+    let (_, text) = file(world.user(Method::GET, &format!("{PATH}?format=ndjson&q=picture"))).await;
+    assert_eq!(objects(&text), listed(&world, "").await);
+    let (_, text) = file(world.user(Method::GET, &format!("{PATH}?format=ndjson&q=pictrue"))).await;
+    assert!(!text.is_empty());
+    let query = "q=picture&order=relevance&style=oil";
+    let (_, text) = file(world.user(Method::GET, &format!("{PATH}?format=ndjson&{query}"))).await;
+    assert_eq!(objects(&text), listed(&world, query).await);
+
+    // The fields in the record's own order in JSON, in the caller's in CSV.
+    let fields = format!("{PATH}?fields=width,prompt&style=oil&to=2026-02-02T10:31:00Z");
+    let (_, text) = file(world.user(Method::GET, &fields)).await;
+    assert!(text.starts_with("width,prompt\r\n"), "{text}");
+    assert!(text.contains("\r\n2,picture 2\r\n"), "{text}");
+    let (_, text) = file(world.user(Method::GET, &format!("{fields}&format=ndjson"))).await;
+    assert!(
+        text.contains("{\"prompt\":\"picture 2\",\"width\":2}\n"),
+        "{text}"
+    );
+
     let (_, plain) = file(world.user(Method::GET, &format!("{PATH}?bom=false"))).await;
     let (_, with_bom) = file(world.user(Method::GET, &format!("{PATH}?format=csv&bom=true"))).await;
     assert_eq!(with_bom, format!("\u{feff}{plain}"));
@@ -302,6 +322,8 @@ async fn what_is_asked_wrongly_is_named() {
         ("from=yesterday", "from", "2026-02-02"),
         ("from=2026-02-03&to=2026-02-01", "from", "later"),
         ("order=best", "order", "newest"),
+        ("order=relevance", "order", "search"),
+        ("fields=id,promt", "fields", "prompt?"),
         (own.as_str(), "user_id", "service role"),
     ] {
         let answer = world.get(&format!("{PATH}?{query}")).await;

@@ -18,17 +18,17 @@ use shared::{
         Facts, FieldError, Problem, Reply, auth, history, query::Query, reply::ReplyBody,
         serve::ResponseMode,
     },
-    postgres::Database,
+    postgres::{Database, images::RECORD_FIELDS},
     supabase::auth::TokenVerifier,
 };
 
 use crate::{
-    file::Format,
+    file::{File, Format},
     pages::{PageError, Pages},
 };
 
 /// Beside the list's, of which `format`, that of images, is `image_format` here.
-const PARAMETERS: [&str; 3] = ["image_format", "bom", "user_id"];
+const PARAMETERS: [&str; 4] = ["image_format", "bom", "fields", "user_id"];
 /// The largest answer that Lambda takes whole is 6 MB, as JSON and with its headers.
 const BUFFERED_LIMIT: usize = 6 * 1024 * 1024 - 64 * 1024;
 
@@ -68,7 +68,9 @@ impl Exports {
             // A search is listed by relevance, which ends after a thousand records. A file holds all of them.
             order = Order::Newest;
         }
+        let fields = history::fields(&mut query, RECORD_FIELDS);
         query.finish()?;
+        let fields = fields.unwrap_or_else(|| RECORD_FIELDS.to_vec());
         let listing = Listing {
             scope: user.map_or(scope, Scope::Owner),
             filter,
@@ -77,7 +79,7 @@ impl Exports {
             limit: 0,
             offset: 0,
         };
-        let mut pages = Pages::begin(self.database.clone(), listing, format);
+        let mut pages = Pages::begin(self.database.clone(), listing, File { format, fields });
         let content_type = HeaderValue::from_static(format.content_type());
         // Where not even the first page can be read there is still time to say so.
         let first = pages.next().await?;

@@ -1,37 +1,16 @@
 //! What the file looks like: its type, its beginning, and each record in it.
 
 use serde_json::Value;
-use shared::postgres::images::ImageRecord;
+use shared::postgres::images::{ImageRecord, SomeFields};
 
 use crate::csv;
 
-/// The columns: the fields of a record, as the list shows them.
-const COLUMNS: [&str; 24] = [
-    "id",
-    "user_id",
-    "prompt",
-    "full_prompt",
-    "image_url",
-    "dataset_id",
-    "style",
-    "aspect_ratio",
-    "quality",
-    "format",
-    "resolution",
-    "reference_images_count",
-    "unique_visual_elements",
-    "created_at",
-    "run_id",
-    "model",
-    "width",
-    "height",
-    "bytes",
-    "cost_usd",
-    "parent_image_id",
-    "mode",
-    "asset_kind",
-    "favorite",
-];
+/// A file: its form, and the fields of a record that are in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) format: Format,
+    pub(crate) fields: Vec<&'static str>,
+}
 
 /// The form of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,15 +50,17 @@ impl Format {
             Self::Ndjson => "ndjson",
         }
     }
+}
 
-    /// What the file begins with.
-    pub(crate) fn beginning(self) -> Vec<u8> {
+impl File {
+    /// What it begins with.
+    pub(crate) fn beginning(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        if let Self::Csv { bom } = self {
+        if let Format::Csv { bom } = self.format {
             if bom {
                 out.extend_from_slice("\u{feff}".as_bytes());
             }
-            csv::head(&COLUMNS, &mut out);
+            csv::head(&self.fields, &mut out);
         }
         out
     }
@@ -88,15 +69,17 @@ impl Format {
     ///
     /// # Errors
     /// When it has no JSON form; every record has one.
-    pub(crate) fn write(self, record: &ImageRecord, out: &mut Vec<u8>) -> serde_json::Result<()> {
-        match self {
-            Self::Csv { .. } => {
-                if let Value::Object(fields) = serde_json::to_value(record)? {
-                    csv::row(&COLUMNS, &fields, out);
+    pub(crate) fn write(&self, record: &ImageRecord, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        let fields = &self.fields;
+        let some = SomeFields { record, fields };
+        match self.format {
+            Format::Csv { .. } => {
+                if let Value::Object(values) = serde_json::to_value(some)? {
+                    csv::row(fields, &values, out);
                 }
             }
-            Self::Ndjson => {
-                serde_json::to_writer(&mut *out, record)?;
+            Format::Ndjson => {
+                serde_json::to_writer(&mut *out, &some)?;
                 out.push(b'\n');
             }
         }

@@ -18,7 +18,7 @@ use shared::{
 use thiserror::Error;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::file::Format;
+use crate::file::File;
 
 /// Records of a page at most, and of the first one.
 const MOST_RECORDS: i64 = 500;
@@ -45,7 +45,7 @@ pub(crate) enum PageError {
 pub(crate) struct Pages {
     database: Database,
     listing: Listing,
-    format: Format,
+    file: File,
     /// The page that is being read. Reading ends with this.
     coming: JoinSet<Result<Vec<Listed>, ReadError>>,
     head: Vec<u8>,
@@ -55,16 +55,16 @@ pub(crate) struct Pages {
 
 impl Pages {
     /// Begins to read the first page.
-    pub(crate) fn begin(database: Database, listing: Listing, format: Format) -> Self {
+    pub(crate) fn begin(database: Database, listing: Listing, file: File) -> Self {
         let mut pages = Self {
             database,
             listing: Listing {
                 limit: FIRST_RECORDS,
                 ..listing
             },
-            format,
+            head: file.beginning(),
+            file,
             coming: JoinSet::new(),
-            head: format.beginning(),
             records: 0,
             begun: Instant::now(),
         };
@@ -84,7 +84,7 @@ impl Pages {
         }
         let mut out = std::mem::take(&mut self.head);
         for listed in &page {
-            self.format.write(&listed.record, &mut out)?;
+            self.file.write(&listed.record, &mut out)?;
         }
         self.records += page.len();
         let is_full = i64::try_from(page.len()).is_ok_and(|length| length >= self.listing.limit);
