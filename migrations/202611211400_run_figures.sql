@@ -1,8 +1,8 @@
 -- What analytics adds up, beside each run: how often the vendor was asked, which tokens it counted,
 -- and whether a cost is missing. These lie in JSON, and reading that takes a minute for a million runs.
 --
--- Adding stored columns rewrites the table and locks it meanwhile: about half a minute for a
--- million runs, nothing for a new table. They are generated, so no writer can forget them.
+-- Adding stored columns rewrites the table and locks it meanwhile: about a minute for a million
+-- runs, the index among it; nothing for a new table. They are generated, so no writer can forget them.
 
 -- Runs within every write, so it never fails, whatever another writer has put into the table. A
 -- loop, since a query within a function costs ten times as much.
