@@ -75,7 +75,7 @@ fn order(query: &mut Query) -> Option<Order> {
 pub fn fields(query: &mut Query, known: &'static [&'static str]) -> Option<Vec<&'static str>> {
     let text = query.text("fields")?.to_owned();
     let mut fields = Vec::new();
-    for name in text.split(',').map(str::trim) {
+    for name in text.split(',') {
         match known.iter().find(|known| **known == name) {
             Some(field) => fields.push(*field),
             None => {
@@ -217,10 +217,12 @@ mod tests {
                     .collect::<Vec<_>>()
             })
         };
-        assert_eq!(read("id, image_url"), Ok(Some(vec!["id", "image_url"])));
+        assert_eq!(read("id,image_url"), Ok(Some(vec!["id", "image_url"])));
         assert_eq!(read(""), Ok(None));
         let near = "fields \"promt\" is not a known field of a record; did you mean prompt?";
         assert_eq!(read("promt"), Err(vec![near.to_owned()]));
+        let spaced = "fields \" prompt\" is not a known field of a record; did you mean prompt?";
+        assert_eq!(read("id, prompt"), Err(vec![spaced.to_owned()]));
         assert_eq!(read("id,,url,\0").unwrap_err().len(), 3);
     }
 
