@@ -354,7 +354,7 @@ async fn a_front_that_does_not_stream_gets_all_of_it_or_is_told_to_narrow() {
     for format in ["csv", "ndjson"] {
         let answer = world.get(&format!("{PATH}?format={format}")).await;
         assert_eq!(answer.problem_fields(422), [] as [&str; 0], "{format}");
-        assert_eq!(answer.body["code"], "export-too-large");
+        assert_eq!(answer.body["code"], "answer-too-large");
         assert!(
             answer.body["detail"]
                 .as_str()

@@ -144,3 +144,32 @@ async fn a_version_that_the_caller_has_is_not_sent_again() {
     assert!(!one.is_empty() && one != two, "{one} {two}");
     world.get("/ai/runs/7").await.problem_fields(400);
 }
+
+/// Lambda refuses an answer of more than 6 MB, and the caller would see a 502 of the front that names nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_too_large_says_so_and_a_smaller_one_is_answered() {
+    let world = World::start(&[]).await;
+    let user = &world.stack.ready().user.id;
+    world
+        .rows(&format!(
+            "insert into generated_images (user_id, prompt, full_prompt, image_url)
+             select '{user}', repeat('a ', 15999) || n, repeat('a ', 15999) || n, 'https://images.example/' || n
+             from generate_series(1, 150) n;
+             insert into ai_image_runs (owner_user_id, mode, user_prompt, resolved_prompt, status, options, model)
+             select '{user}', 'generate', repeat('a ', 15999) || n, repeat('a ', 15999) || n, 'failed', '{{}}', 'gpt-image-2'
+             from generate_series(1, 150) n"
+        ))
+        .await;
+    for path in ["/ai/generated-images", "/ai/runs"] {
+        let whole = world.get(&format!("{path}?limit=150")).await;
+        assert_eq!(whole.status, 422, "{}", whole.body);
+        assert_eq!(whole.body["code"], "answer-too-large");
+        let part = world.get(&format!("{path}?limit=50")).await;
+        assert_eq!(part.status, 200, "{}", part.body);
+        assert_eq!(part.body["count"], 50);
+    }
+    let some_fields = world
+        .get("/ai/generated-images?limit=150&fields=id,image_url")
+        .await;
+    assert_eq!(some_fields.body["count"], 150);
+}

@@ -15,7 +15,9 @@ use shared::{
         history::{Listing, Order},
     },
     http::{
-        Facts, FieldError, Problem, Reply, auth, history, query::Query, reply::ReplyBody,
+        Facts, FieldError, Problem, Reply, auth, history,
+        query::Query,
+        reply::{ReplyBody, WHOLE_LIMIT, size_in_json},
         serve::ResponseMode,
     },
     postgres::{Database, images::RECORD_FIELDS},
@@ -29,9 +31,6 @@ use crate::{
 
 /// Beside the list's, of which `format`, that of images, is `image_format` here.
 const PARAMETERS: [&str; 4] = ["image_format", "bom", "fields", "user_id"];
-/// The largest answer that Lambda takes whole is 6 MB, as JSON and with its headers.
-const BUFFERED_LIMIT: usize = 6 * 1024 * 1024 - 64 * 1024;
-
 /// What the function holds between requests.
 pub(crate) struct Exports {
     database: Database,
@@ -118,11 +117,8 @@ async fn whole(mut pages: Pages, first: Option<Bytes>) -> Result<ReplyBody, Prob
     let mut next = first;
     while let Some(page) = next {
         size += size_in_json(&page);
-        if size > BUFFERED_LIMIT {
-            return Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "export-too-large",
-                "The export is too large",
+        if size > WHOLE_LIMIT {
+            return Err(Problem::answer_too_large(
                 "This server sends whole answers only, of at most 6 MB. Narrow the export, for example by from and to, and put the parts together.",
             ));
         }
@@ -132,16 +128,6 @@ async fn whole(mut pages: Pages, first: Option<Bytes>) -> Result<ReplyBody, Prob
     Ok(Full::new(Bytes::from(file))
         .map_err(Error::from)
         .boxed_unsync())
-}
-
-/// The length of a text within JSON: the form in which the runtime hands it over.
-fn size_in_json(text: &[u8]) -> usize {
-    let of_byte = |byte: &u8| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
-        0..0x20 => 6,
-        _ => 1,
-    };
-    text.iter().map(of_byte).sum()
 }
 
 fn today() -> String {

@@ -156,6 +156,16 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail).with_errors(errors)
     }
 
+    /// 422: an answer that is more than can be sent.
+    pub fn answer_too_large(detail: &str) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "answer-too-large",
+            "The answer is too large",
+            detail,
+        )
+    }
+
     /// 405: a method that this path does not have.
     pub fn method_not_allowed(method: &http::Method) -> Self {
         Self::new(

@@ -12,6 +12,19 @@ use sha2::{Digest, Sha256};
 /// The body of an answer: held whole, or made while it is sent.
 pub type ReplyBody = UnsyncBoxBody<Bytes, Error>;
 
+/// The largest answer that Lambda takes whole is 6 MB, as JSON and with its headers.
+pub const WHOLE_LIMIT: usize = 6 * 1024 * 1024 - 64 * 1024;
+
+/// The length of a text within JSON: the form in which the runtime hands it over.
+pub fn size_in_json(text: &[u8]) -> usize {
+    let of_byte = |byte: &u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.iter().map(of_byte).sum()
+}
+
 /// An answer in the making.
 #[derive(Debug)]
 pub struct Reply {
@@ -114,6 +127,12 @@ impl Reply {
         self.headers
             .append(header::VARY, HeaderValue::from_static("authorization"));
         self.with_text_header(header::ETAG, &etag)
+    }
+
+    /// Whether Lambda would refuse it, and its caller would get an error of the front that says nothing.
+    pub fn is_too_large(&self) -> bool {
+        // Half of the limit stays below it even if each byte is written as two.
+        matches!(&self.body, Body::Whole(body) if body.len() > WHOLE_LIMIT / 2 && size_in_json(body) > WHOLE_LIMIT)
     }
 
     /// The status.

@@ -69,6 +69,16 @@ where
     }
 }
 
+/// Records hold prompts, and a page of long ones is more than Lambda takes.
+fn small_enough(reply: Reply) -> Result<Reply, Problem> {
+    if reply.is_too_large() {
+        return Err(Problem::answer_too_large(
+            "The answer is larger than 6 MB. Ask for fewer records at once (limit), or for some of their fields (fields) where the endpoint has that.",
+        ));
+    }
+    Ok(reply)
+}
+
 fn break_off(error: Error) -> Error {
     tracing::error!(error = %telemetry::chain(error.as_ref()), "an answer broke off");
     std::process::exit(1)
@@ -90,7 +100,8 @@ where
         cors::add_preflight_headers(reply.headers_mut());
         reply
     } else {
-        match handler(request, facts).instrument(span.clone()).await {
+        let outcome = handler(request, facts).instrument(span.clone()).await;
+        match outcome.and_then(small_enough) {
             Ok(reply) => reply,
             Err(problem) => {
                 if let Some(cause) = problem.cause() {
