@@ -105,9 +105,10 @@ async fn figures_are_read_off_indexes_alone() {
         }
         let pages = |name: &str| plan["Plan"][name].as_u64().unwrap();
         let pages = pages("Shared Hit Blocks") + pages("Shared Read Blocks");
-        // Some 40 entries of the index stand on a page, and it is read twice.
+        // Some 40 entries of the index stand on a page, fewer where owners take turns, and it is read twice. Out of the table it would be a
+        // page for each run.
         assert!(
-            pages < u64::from(runs) / 8 + 100,
+            pages < u64::from(runs) / 4 + 100,
             "{whose}: {pages} pages for {runs} runs"
         );
         println!(
