@@ -85,6 +85,8 @@ mod reads;
 mod realtime;
 #[path = "e2e/regenerating.rs"]
 mod regenerating;
+#[path = "e2e/regenerating_settings.rs"]
+mod regenerating_settings;
 #[path = "e2e/retries.rs"]
 mod retries;
 #[path = "e2e/run_log.rs"]
